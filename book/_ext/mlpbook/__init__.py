@@ -1,0 +1,83 @@
+"""The book's own Sphinx extension: pages that work from disk, and figures that everyone can read.
+
+It brings MathJax into the book (copied from an installed package at build time), decides between light and dark
+before the page is painted, keeps notebook widget state out of the pages, and warns of an image without a description.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+log = logging.getLogger(__name__)
+
+# What pages ask for, of the 24 MB that MathJax comes to. The extensions are the macros that it loads when it meets them.
+MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
+
+# The theme leaves the mode empty on a first visit, then logs an error about it. Saying it early also avoids a flash.
+EARLY_MODE = """
+(() => {
+  const root = document.documentElement;
+  if (root.dataset.mode) return;
+  root.dataset.mode = "auto";
+  root.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+})();
+"""
+
+
+def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
+    """Copy what pages need of MathJax into the built book."""
+    if error or app.builder.format != "html":
+        return
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")
+    if spec is None or spec.origin is None:
+        raise ExtensionError("MathJax is missing: install the package sphinx-mathjax-offline (requirements.txt)")
+    source = Path(spec.origin).parent / "static" / "mathjax"
+    target = Path(app.outdir) / "_static" / "mathjax"
+    for name in MATHJAX:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source / name, target / name)
+
+
+def drop_widget_state(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Leave the notebook's widget state out: no script on the page reads it, and it repeats each view's source."""
+    context["script_files"] = [
+        file
+        for file in context.get("script_files", [])
+        if getattr(file, "attributes", {}).get("type") != "application/vnd.jupyter.widget-state+json"
+    ]
+
+
+def require_alt_text(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Warn of every image without a description; the build treats warnings as errors."""
+    if app.builder.format != "html":
+        return
+    for image in doctree.findall(nodes.image):
+        if not image.get("alt", "").strip():
+            where = image if image.line else image.parent
+            log.warning(
+                "an image without alt text (in a notebook: cell metadata mystnb.image.alt)",
+                location=(page, where.line),
+                type="mlpbook",
+                subtype="alt",
+            )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the above; Sphinx calls this."""
+    app.config.mathjax_path = "mathjax/tex-chtml.js"
+    app.add_js_file(None, body=EARLY_MODE, priority=0)
+    app.connect("html-page-context", drop_widget_state, priority=900)
+    app.connect("doctree-resolved", require_alt_text)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
