@@ -18,7 +18,7 @@ from sphinx.util import logging
 
 log = logging.getLogger(__name__)
 
-# What pages ask for, of the 24 MB that MathJax comes to. The extensions are the macros that it loads when it meets them.
+# What pages ask for, of MathJax's 24 MB; the extensions are macros that it loads when it meets them.
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 
 # The theme leaves the mode empty on a first visit, then logs an error about it. Saying it early also avoids a flash.
@@ -58,6 +58,12 @@ def drop_widget_state(app: Sphinx, page: str, template: str, context: dict[str, 
     ]
 
 
+def use_current_roles(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Docutils gives entries of the bibliography a role that ARIA has withdrawn; their list wants list items."""
+    if "body" in context:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def require_alt_text(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Warn of every image without a description; the build treats warnings as errors."""
     if app.builder.format != "html":
@@ -78,6 +84,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.add_js_file(None, body=EARLY_MODE, priority=0)
     app.connect("html-page-context", drop_widget_state, priority=900)
+    app.connect("html-page-context", use_current_roles)
     app.connect("doctree-resolved", require_alt_text)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

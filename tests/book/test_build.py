@@ -1,0 +1,71 @@
+"""A build that counts fails when it must: tiny books with the project's own configuration, extension and command."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.book.conftest import ROOT
+
+
+def build(folder: Path, markdown: str = "", cell: str = "1 + 1") -> subprocess.CompletedProcess[str]:
+    """Build a book of one page of text and one notebook with the Makefile's command."""
+    command = re.search(r"^BUILD := \$\(BIN\)/(.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert command, "the Makefile says how the book is built"
+    program, *options = command[1].split()
+    shutil.copy(ROOT / "_config.yml", folder)
+    for name in ("_ext", "_static"):
+        shutil.copytree(ROOT / "book" / name, folder / "book" / name)
+    shutil.copy(ROOT / "book" / "references.bib", folder / "book")
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters:\n- file: book/page\n", "utf-8")
+    (folder / "book" / "index.md").write_text(f"# A book\n\n{markdown}\n", "utf-8")
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = new_notebook(cells=[nbformat.v4.new_markdown_cell("# Page"), new_code_cell(cell)], metadata=metadata)
+    nbformat.write(notebook, folder / "book" / "page.ipynb")
+    return subprocess.run(
+        [Path(sys.executable).parent / program, *options, "."],
+        cwd=folder,
+        env=os.environ | {"NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_sound_book_builds(tmp_path: Path) -> None:
+    result = build(tmp_path, markdown="Text and $x$.")
+    assert result.returncode == 0, result.stdout
+    assert (tmp_path / "_build/html/book/page.html").exists()
+
+
+PICTURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ({"cell": "1 / 0"}, "ZeroDivisionError"),
+        ({"markdown": "See {numref}`fig-nowhere`."}, "fig-nowhere"),
+        ({"markdown": "See {eq}`eq-nowhere`."}, "eq-nowhere"),
+        ({"markdown": "See {doc}`nowhere`."}, "nowhere"),
+        ({"markdown": "See {cite:t}`nobody1999`."}, "nobody1999"),
+        ({"markdown": "```{figure} nowhere.png\n:alt: A picture.\n\nA caption.\n```"}, "nowhere.png"),
+        ({"cell": "import warnings; warnings.warn('look here')"}, "stderr"),
+        ({"cell": PICTURE}, "without alt text"),
+    ],
+    ids=["broken cell", "figure", "equation", "page", "source", "missing figure", "warning in a cell", "alt text"],
+)
+def test_a_mistake_fails_the_build(tmp_path: Path, mistake: dict[str, str], said: str) -> None:
+    result = build(tmp_path, **mistake)
+    assert result.returncode != 0, result.stdout
+    assert said in result.stdout

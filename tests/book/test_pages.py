@@ -1,0 +1,117 @@
+"""Every page of the built book, opened from disk in a real browser: wide and light, wide and dark, and on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
+
+from tests.book.conftest import LOOKS, Visit, open_page, toc_pages
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@pytest.fixture(scope="module", params=[(name, look) for name in toc_pages() for look in LOOKS], ids="-".join)
+def visit(request: pytest.FixtureRequest, book: Path, browser: Browser) -> Iterator[Visit]:
+    name, look = request.param
+    visit = open_page(browser, (book / f"{name}.html").as_uri(), name, look)
+    yield visit
+    visit.page.close()
+
+
+def test_nothing_goes_wrong_and_nothing_outside_is_asked_for(visit: Visit) -> None:
+    assert visit.trouble == []
+
+
+def test_page_is_no_wider_than_the_screen(visit: Visit) -> None:
+    assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_every_formula_is_typeset(visit: Visit) -> None:
+    raw = visit.page.evaluate(
+        r"""() => {
+          const raw = [...document.querySelectorAll(".math")]
+            .filter(e => !e.querySelector("mjx-container")).map(e => e.textContent.trim());
+          for (const e of document.querySelectorAll("mjx-merror"))
+            raw.push(e.getAttribute("data-mjx-error") ?? e.textContent);
+          const walk = document.createTreeWalker(document.querySelector("article"), NodeFilter.SHOW_TEXT);
+          while (walk.nextNode()) {
+            const text = walk.currentNode;
+            if (text.parentElement.closest("pre, code, script, mjx-container")) continue;
+            if (/\\\(|\\\[|\\begin\{/.test(text.data)) raw.push(text.data.trim());
+          }
+          return raw;
+        }"""
+    )
+    assert raw == []
+
+
+def test_every_image_is_there_and_described(visit: Visit) -> None:
+    wrong = visit.page.evaluate(
+        """() => [...document.querySelectorAll("article img")]
+          .filter(i => !i.alt.trim() || !i.complete || i.naturalWidth === 0)
+          .map(i => i.outerHTML.slice(0, 200))"""
+    )
+    assert wrong == []
+
+
+def test_every_inline_picture_has_a_title(visit: Visit) -> None:
+    wrong = visit.page.evaluate(
+        """() => [...document.querySelectorAll('article svg[role="img"]:not([aria-hidden="true"])')]
+          .filter(svg => !svg.querySelector(":scope > title")?.textContent.trim()
+            || (svg.getAttribute("aria-labelledby") ?? "").split(" ").filter(Boolean).some(
+              id => !document.getElementById(id)?.textContent.trim()))
+          .map(svg => svg.outerHTML.slice(0, 200))"""
+    )
+    assert wrong == []
+
+
+def test_ids_are_unique(visit: Visit) -> None:
+    twice = visit.page.evaluate(
+        """() => {
+          const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
+          return [...new Set(ids.filter((id, i) => ids.indexOf(id) !== i))];
+        }"""
+    )
+    assert twice == []
+
+
+def test_colours_follow_the_scheme(visit: Visit) -> None:
+    theme = "dark" if visit.look == "dark" else "light"
+    assert visit.page.evaluate("document.documentElement.dataset.theme") == theme
+
+
+def test_everyone_can_read_it(visit: Visit) -> None:
+    """axe-core finds nothing against WCAG A and AA."""
+    axe = Axe()
+    visit.page.evaluate(axe.axe_script)
+    found = visit.page.evaluate(
+        "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
+    )
+    wrong = [
+        f"{violation['id']}: {node['target']} {node['failureSummary']}\n{node['html'][:300]}"
+        for violation in found["violations"]
+        for node in violation["nodes"]
+    ]
+    assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("address", ["genindex.html", "search.html?q=forward"])
+def test_the_other_pages_work_from_disk(book: Path, browser: Browser, address: str) -> None:
+    name, _, query = address.partition("?")
+    visit = open_page(browser, (book / name).as_uri() + (f"?{query}" if query else ""), name, "light")
+    visit.page.wait_for_timeout(500)
+    assert visit.trouble == []
+    if query:
+        assert visit.page.locator("#search-results li").count() > 0
+    visit.page.close()
+
+
+def test_the_first_page_leads_into_the_book(book: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto((book / "index.html").as_uri(), wait_until="commit")
+    page.wait_for_url(f"**/{toc_pages()[0]}.html")
+    page.close()
