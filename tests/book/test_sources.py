@@ -37,6 +37,15 @@ def test_notebooks_are_committed_without_outputs(path: Path) -> None:
             assert not cell.outputs and cell.execution_count is None, f"cell {number}: clear all outputs"
 
 
+def test_the_readme_tells_the_truth() -> None:
+    """Its example runs, and what it links to is there."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(example, "README.md", "exec"), {})
+    missing = [link for link in re.findall(r"\]\(([^):]+)\)", text) if not (ROOT / link).exists()]
+    assert missing == []
+
+
 def test_no_third_party_code_is_copied() -> None:
     texts = [path for path in committed() if path.suffix in {".py", ".js", ".css", ".html", ".sh", ".mjs", ".ts"}]
     assert [path.name for path in texts if path.name.endswith((".min.js", ".min.css"))] == []
