@@ -1,0 +1,509 @@
+"""The one graph: a list of equations, in execution order, over named and shaped variables.
+
+A `Graph` is data. It is checked when it is made, and never changes. What it computes is in `ops`, how it is run in
+`engine`, what it looks like in `draw`.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite, sqrt
+from numbers import Real
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from mlp import ops as _ops
+from mlp.ops import Op, Shape
+
+DTYPES = ("float32", "float64")
+GIVEN = ("input", "target", "parameter")  # roles of variables whose values the caller brings
+ROLES = (*GIVEN, "intermediate")
+FORMAT = 1  # version of the JSON that `Graph.to_json` writes
+
+
+def tex_name(name: str, shape: Shape) -> str:
+    """TeX of a variable's name: a trailing number is a superscript in brackets, scalars are not bold."""
+    match = re.fullmatch(r"([A-Za-z]+)(\d*)", name)
+    if match is None:
+        return r"\mathrm{" + re.sub(r"[^A-Za-z0-9]", " ", name) + "}"
+    stem, number = match.groups()
+    letter = stem if shape == () else rf"\mathbf{{{stem}}}"
+    return f"{letter}^{{({number})}}" if number else letter
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named array of a fixed shape.
+
+    Attributes
+    ----------
+    name : str
+        A Python identifier.
+    shape : tuple of int
+        ``()`` for a scalar, ``(rows, columns)`` otherwise; there are no one-dimensional arrays.
+    dtype : str
+        ``"float64"`` or ``"float32"``.
+    role : str
+        ``"input"`` and ``"target"`` (a column is an example), ``"parameter"``, or ``"intermediate"``.
+    tex : str
+        How formulas write it; made from the name when left empty.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str = "float64"
+    role: str = "input"
+    tex: str = ""
+
+    def __post_init__(self) -> None:
+        """Check every field, and write the name in TeX where none is given."""
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise ValueError(f"variable name: expected an identifier such as 'W1', received {self.name!r}")
+        if not isinstance(self.shape, tuple | list) or len(self.shape) not in (0, 2):
+            raise ValueError(f"shape of {self.name!r}: expected () or (rows, columns), received {self.shape!r}")
+        shape = tuple(positive_int(size, f"shape of {self.name!r}") for size in self.shape)
+        object.__setattr__(self, "shape", shape)
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype of {self.name!r}: expected one of {', '.join(DTYPES)}, received {self.dtype!r}")
+        if self.role not in ROLES:
+            raise ValueError(f"role of {self.name!r}: expected one of {', '.join(ROLES)}, received {self.role!r}")
+        if not self.tex:
+            object.__setattr__(self, "tex", tex_name(self.name, shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of an array of this shape and dtype."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Equation:
+    """``output = op(*inputs)``.
+
+    Attributes
+    ----------
+    op : str
+        A name in the rule table.
+    inputs : tuple of str
+        Names of the variables it reads, in order; the same name may occur twice.
+    output : str
+        The name of the variable it defines.
+    attrs : mapping
+        The operator's numbers, such as ``{"weight_decay": 0.1}``.
+    symbols : mapping
+        TeX for those numbers where it is not the operator's own: another letter for ``weight_decay``, say.
+    """
+
+    op: str
+    inputs: tuple[str, ...]
+    output: str
+    attrs: Mapping[str, float] = field(default_factory=dict)
+    symbols: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Freeze what was passed."""
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
+        object.__setattr__(self, "symbols", MappingProxyType(dict(self.symbols)))
+
+    def __str__(self) -> str:
+        """``z = matmul(W1, x)``."""
+        numbers = [f"{name}={value:g}" for name, value in self.attrs.items()]
+        return f"{self.output} = {self.op}({', '.join([*self.inputs, *numbers])})"
+
+    def __hash__(self) -> int:
+        """Agree with ``==``, which also compares the numbers."""
+        return hash((self.op, self.inputs, self.output))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the frozen mappings as plain ones."""
+        return Equation, (self.op, self.inputs, self.output, dict(self.attrs), dict(self.symbols))
+
+
+class Graph:
+    """A checked, frozen list of equations: the computational graph.
+
+    Parameters
+    ----------
+    variables : iterable of Variable
+        At least the variables that the caller brings (inputs, targets, parameters). Intermediate variables may be left
+        out: their shapes are inferred. One that is given must agree with what is inferred.
+    equations : iterable of Equation
+        In execution order: each reads only what was given or defined before it.
+    objective : str, optional
+        The scalar that is differentiated. By default the last equation's output, if that is a scalar.
+    output : str, optional
+        What `mlp.predict` returns. By default ``"o"`` where there is one.
+    table : mapping, optional
+        Operators by name; by default `mlp.ops.OPS`. ``OPS | {"softplus": Op(...)}`` adds one.
+
+    Attributes
+    ----------
+    variables : mapping of str to Variable
+        All of them, in the order in which they come to be.
+    equations : tuple of Equation
+    parameters : tuple of str
+        Names of the parameters.
+    inputs : tuple of str
+        Names of the inputs and targets: what comes with the data.
+    given : tuple of str
+        Names of everything whose value the caller brings: inputs, targets and parameters.
+    objective, output : str or None
+
+    Raises
+    ------
+    ValueError
+        Where the list is not a graph, with the equation, what was expected and what was received.
+
+    Notes
+    -----
+    The list's order is a topological order, so nothing here or downstream recurses (autodidax calls such a list a
+    jaxpr; see the bibliography).
+    """
+
+    variables: Mapping[str, Variable]
+    equations: tuple[Equation, ...]
+    parameters: tuple[str, ...]
+    inputs: tuple[str, ...]
+    given: tuple[str, ...]
+    objective: str | None
+    output: str | None
+    table: Mapping[str, Op]
+
+    def __init__(
+        self,
+        variables: Iterable[Variable],
+        equations: Iterable[Equation],
+        objective: str | None = None,
+        output: str | None = None,
+        table: Mapping[str, Op] | None = None,
+    ) -> None:
+        given, declared = _sorted_by_role(variables)
+        self.table = _ops.OPS if table is None else MappingProxyType(dict(table))
+        self.equations = tuple(equations)
+        self.variables = MappingProxyType(_bind_all(given, declared, self.equations, self.table))
+        self.given = tuple(given)
+        self.parameters = tuple(name for name, v in given.items() if v.role == "parameter")
+        self.inputs = tuple(name for name, v in given.items() if v.role != "parameter")
+        self._makers = {equation.output: index for index, equation in enumerate(self.equations)}
+        self._readers: dict[str, list[tuple[int, int]]] = {name: [] for name in self.variables}
+        for index, equation in enumerate(self.equations):
+            for argnum, name in enumerate(equation.inputs):
+                self._readers[name].append((index, argnum))
+        self.output = self._known(output, "output") if output else ("o" if "o" in self._makers else None)
+        self.objective = self._find_objective(objective)
+        self._differentiated = self._find_differentiated()
+        self._frozen = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse changes: a changed network is a new graph."""
+        if getattr(self, "_frozen", False):
+            raise AttributeError(f"a Graph never changes: make a new one instead of setting {name!r}")
+        super().__setattr__(name, value)
+
+    # -- what depends on what ----------------------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> int | None:
+        """How many examples: the columns of the inputs; None where they differ or there are none."""
+        columns = {self.variables[name].shape[1] for name in self.inputs if self.variables[name].shape}
+        return columns.pop() if len(columns) == 1 else None
+
+    @property
+    def dtype(self) -> str:
+        """The one dtype of all variables."""
+        return next(iter(self.variables.values())).dtype
+
+    def maker(self, name: str) -> Equation | None:
+        """The equation that defines a variable, or None where the caller brings it."""
+        return self.equations[self._makers[name]] if name in self._makers else None
+
+    def readers(self, name: str) -> tuple[tuple[int, int], ...]:
+        """Who reads a variable: pairs (index of the equation, argument number)."""
+        return tuple(self._readers[name])
+
+    def needs_gradient(self, name: str) -> bool:
+        """Whether backward computes the variable's cotangent: a parameter reaches it and it reaches the objective."""
+        return name in self._differentiated
+
+    def ancestors(self, name: str) -> frozenset[str]:
+        """The variable itself and all that its value depends on."""
+        found = {name}
+        for equation in reversed(self.equations):
+            if equation.output in found:
+                found.update(equation.inputs)
+        return frozenset(found)
+
+    def descendants(self, name: str) -> frozenset[str]:
+        """The variable itself and all whose values depend on it: the cone that changes when it changes."""
+        found = {name}
+        for equation in self.equations:
+            if not found.isdisjoint(equation.inputs):
+                found.add(equation.output)
+        return frozenset(found)
+
+    def tex(self, equation: Equation) -> str:
+        """The equation in TeX, with the variables' and the numbers' own symbols."""
+        op = self.table[equation.op]
+        names = (self.variables[name].tex for name in equation.inputs)
+        return f"{self.variables[equation.output].tex} = {op.tex(*names, **{**op.attrs, **equation.symbols})}"
+
+    # -- the same network, changed -----------------------------------------------------------------------------------
+
+    def with_batch(self, n: int) -> "Graph":
+        """The same network for ``n`` examples: inputs and targets get ``n`` columns, all else follows."""
+        n = positive_int(n, "batch")
+        return self._rebuilt(
+            replace(v, shape=(v.shape[0], n)) if v.role in ("input", "target") and v.shape else v
+            for v in self.variables.values()
+            if v.role in GIVEN
+        )
+
+    def with_dtype(self, dtype: str) -> "Graph":
+        """The same network in another precision, ``"float32"`` or ``"float64"``."""
+        return self._rebuilt(replace(v, dtype=dtype) for v in self.variables.values() if v.role in GIVEN)
+
+    def init(self, seed: int | np.random.Generator = 0) -> dict[str, np.ndarray]:
+        """Draw initial parameters.
+
+        Weights are normal with standard deviation √(2 / fan_in) where the network uses relu or gelu (He et al., 2015)
+        and √(1 / fan_in) otherwise (LeCun et al., 1998), so that values keep their size from layer to layer. Biases
+        are zero. All weights equal, or all zero, would leave the units of a layer equal for ever.
+
+        Parameters
+        ----------
+        seed : int or numpy.random.Generator
+            The same seed gives the same numbers, for float32 rounded.
+
+        Returns
+        -------
+        dict of str to ndarray
+            One array for each parameter, of the graph's dtype.
+        """
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer | np.random.Generator):
+            raise TypeError(f"seed: expected an int or a numpy Generator, received {seed!r}")
+        if isinstance(seed, int | np.integer) and seed < 0:
+            raise ValueError(f"seed: expected an int ≥ 0, received {seed}")
+        rng = np.random.default_rng(seed)
+        gain = 2.0 if {"relu", "gelu"} & {equation.op for equation in self.equations} else 1.0
+        params = {}
+        for name in self.parameters:
+            shape = self.variables[name].shape
+            if any(self.equations[index].op == "bias" for index, argnum in self._readers[name] if argnum == 1):
+                params[name] = np.zeros(shape, self.dtype)
+            else:
+                fan_in = shape[1] if shape else 1
+                params[name] = (rng.standard_normal(shape) * sqrt(gain / fan_in)).astype(self.dtype)
+        return params
+
+    # -- out and in again --------------------------------------------------------------------------------------------
+
+    def to_json(self) -> str:
+        """The graph as JSON, for the page's evaluator and for keeping. A table of one's own is not part of it."""
+        state = {
+            "format": FORMAT,
+            "dtype": self.dtype,
+            "variables": [
+                {"name": v.name, "shape": list(v.shape), "role": v.role, "tex": v.tex} for v in self.variables.values()
+            ],
+            "equations": [
+                {"op": e.op, "inputs": list(e.inputs), "output": e.output, "attrs": dict(e.attrs)}
+                | ({"symbols": dict(e.symbols)} if e.symbols else {})
+                for e in self.equations
+            ],
+            "objective": self.objective,
+            "output": self.output,
+        }
+        return json.dumps(state, allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, table: Mapping[str, Op] | None = None) -> "Graph":
+        """Read what `to_json` wrote; everything is checked again."""
+        try:
+            state = json.loads(text)
+            if state["format"] != FORMAT:
+                raise ValueError(f"format: expected {FORMAT}, received {state['format']!r}")
+            variables = [
+                Variable(v["name"], tuple(v["shape"]), state["dtype"], v["role"], v["tex"]) for v in state["variables"]
+            ]
+            equations = [
+                Equation(e["op"], tuple(e["inputs"]), e["output"], e["attrs"], e.get("symbols", {}))
+                for e in state["equations"]
+            ]
+            objective, output = state["objective"], state["output"]
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ValueError(f"graph JSON: expected what Graph.to_json writes, received {text[:60]!r}…") from error
+        return cls(variables, equations, objective, output, table)
+
+    def __eq__(self, other: object) -> bool:
+        """Same variables, same equations, same objective and output."""
+        return isinstance(other, Graph) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        """Agree with ``==``."""
+        return hash((tuple(self.variables.values()), self.equations))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it was made from."""
+        table = None if self.table is _ops.OPS else dict(self.table)
+        return Graph, (tuple(self.variables.values()), self.equations, self.objective, self.output, table)
+
+    def __repr__(self) -> str:
+        """One line."""
+        return (
+            f"<Graph: {len(self.equations)} equations, {len(self.parameters)} parameters, "
+            f"batch {self.batch}, {self.dtype}>"
+        )
+
+    def __str__(self) -> str:
+        """The equations, a line each, with the shape that each defines."""
+        lines = [str(equation) for equation in self.equations]
+        width = max((len(line) for line in lines), default=0)
+        shapes = [self.variables[equation.output].shape for equation in self.equations]
+        return "\n".join(f"{line:<{width}}  {shape}" for line, shape in zip(lines, shapes, strict=True))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Show itself in Jupyter: the drawing where it can be drawn, the equations in any case."""
+        bundle = {"text/plain": f"{self!r}\n{self}"}
+        try:
+            import mlp.draw as draw  # the one step upwards: the core never draws by itself
+        except ImportError:
+            return bundle
+        pictures: dict[str, str] = draw.mimebundle(self)
+        return bundle | pictures
+
+    # -- checks ------------------------------------------------------------------------------------------------------
+
+    def _rebuilt(self, given: Iterable[Variable]) -> "Graph":
+        names = {v.name: v.tex for v in self.variables.values() if v.role == "intermediate"}
+        new = Graph(given, self.equations, self.objective, self.output, self.table)
+        declared = [replace(v, tex=names.get(v.name, v.tex)) for v in new.variables.values()]
+        return Graph(declared, self.equations, self.objective, self.output, self.table)
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (tuple(self.variables.values()), self.equations, self.objective, self.output)
+
+    def _known(self, name: str, what: str) -> str:
+        if name not in self.variables:
+            raise ValueError(f"{what}: expected one of {', '.join(self.variables)}, received {name!r}")
+        return name
+
+    def _find_objective(self, name: str | None) -> str | None:
+        if name is None:
+            last = self.equations[-1].output if self.equations else None
+            return last if last and self.variables[last].shape == () else None
+        shape = self.variables[self._known(name, "objective")].shape
+        if shape != () or name not in self._makers:
+            raise ValueError(
+                f"objective {name!r}: expected a scalar, shape (), that an equation defines, received {shape}"
+            )
+        return name
+
+    def _find_differentiated(self) -> frozenset[str]:
+        """All variables on a way from a parameter to the objective; the ways must be differentiable."""
+        if self.objective is None:
+            return frozenset()
+        reached = set(self.parameters)
+        for equation in self.equations:
+            if not reached.isdisjoint(equation.inputs):
+                reached.add(equation.output)
+        on_the_way = frozenset(reached & self.ancestors(self.objective))
+        for name in self.parameters:
+            if name not in on_the_way:
+                raise ValueError(
+                    f"parameter {name!r}: expected it to reach the objective {self.objective!r}, but it does not"
+                )
+        for equation in self.equations:
+            for argnum, name in enumerate(equation.inputs):
+                if {equation.output, name} <= on_the_way and self.table[equation.op].vjp(argnum) is None:
+                    raise ValueError(
+                        f"equation '{equation}': expected a gradient for {name!r}, which depends on a parameter, "
+                        f"but {equation.op} has no derivative with respect to its input {argnum}"
+                    )
+        return on_the_way
+
+
+def positive_int(value: object, what: str) -> int:
+    """Check a count that must be a whole number ≥ 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{what}: expected a whole number ≥ 1, received {value!r}")
+    if value < 1:
+        raise ValueError(f"{what}: expected a whole number ≥ 1, received {value}")
+    return int(value)
+
+
+def non_negative(value: object, what: str) -> float:
+    """Check a finite number ≥ 0."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{what}: expected a finite number ≥ 0, received {value!r}")
+    if not isfinite(value) or value < 0:
+        raise ValueError(f"{what}: expected a finite number ≥ 0, received {value}")
+    return float(value)
+
+
+def _sorted_by_role(variables: Iterable[Variable]) -> tuple[dict[str, Variable], dict[str, Variable]]:
+    """Split into what the caller brings and what equations define; names are unique and the dtype is one."""
+    given: dict[str, Variable] = {}
+    declared: dict[str, Variable] = {}
+    for variable in variables:
+        if variable.name in given or variable.name in declared:
+            raise ValueError(f"variable {variable.name!r}: expected each name once, received it twice")
+        (declared if variable.role == "intermediate" else given)[variable.name] = variable
+    if not given:
+        raise ValueError("variables: expected at least one input or parameter, received none")
+    dtypes = sorted({variable.dtype for variable in [*given.values(), *declared.values()]})
+    if len(dtypes) > 1:
+        raise ValueError(f"variables: expected one dtype for all, received {' and '.join(dtypes)}")
+    return given, declared
+
+
+def _bind_all(
+    given: dict[str, Variable],
+    declared: dict[str, Variable],
+    equations: tuple[Equation, ...],
+    table: Mapping[str, Op],
+) -> dict[str, Variable]:
+    """Walk the equations once, check each, infer the shape of what it defines."""
+    known = dict(given)
+    dtype = next(iter(given.values())).dtype
+    for equation in equations:
+        where = f"equation '{equation}'"
+        if equation.op not in table:
+            raise ValueError(f"{where}: expected an operator among {', '.join(table)}, received {equation.op!r}")
+        op = table[equation.op]
+        arity = len(op.vjps)
+        if not equation.inputs or (not op.variadic and len(equation.inputs) != arity):
+            expected = "at least 1 input" if op.variadic else f"{arity} input{'s' * (arity > 1)}"
+            raise ValueError(f"{where}: expected {expected}, received {len(equation.inputs)}")
+        for name in equation.inputs:
+            if name not in known:
+                raise ValueError(f"{where}: expected inputs that are given or defined before it, received {name!r}")
+        if equation.output in known:
+            raise ValueError(f"{where}: expected a new name on the left, but {equation.output!r} has a value already")
+        for attrs in (equation.attrs, equation.symbols):
+            if attrs.keys() - op.attrs.keys() or (attrs is equation.attrs and attrs.keys() != op.attrs.keys()):
+                expected = ", ".join(op.attrs) or "none"
+                raise ValueError(f"{where}: expected attributes {expected}, received {', '.join(attrs) or 'none'}")
+        for name, value in equation.attrs.items():
+            non_negative(value, f"{where}: {name}")
+        shapes = [known[name].shape for name in equation.inputs]
+        try:
+            shape = op.infer_shape(*shapes)
+        except ValueError as error:
+            named = ", ".join(f"{name} {shape}" for name, shape in zip(equation.inputs, shapes, strict=True))
+            raise ValueError(f"{where} with {named}: {error}") from None
+        variable = declared.pop(equation.output, None) or Variable(equation.output, shape, dtype, "intermediate")
+        if variable.shape != shape:
+            raise ValueError(
+                f"{where}: expected {equation.output!r} of shape {shape}, as inferred, received {variable.shape}"
+            )
+        known[equation.output] = variable
+    if declared:
+        raise ValueError(f"variable {next(iter(declared))!r}: expected an equation that defines it, found none")
+    return known

@@ -1,0 +1,494 @@
+"""The rule table: what each operator computes, and how a cotangent goes back through it.
+
+One row of `OPS` is all that the engine, the drawing, the trace and the tests know of an operator. A rule writes its
+result into an array that it is given; it allocates nothing itself. Which array that is, and how long it lives, is the
+engine's business.
+
+Conventions (chapter "Backpropagation"): a column is an example; Jacobian rows are outputs; a gradient has the shape of
+its variable; a cotangent goes back as ``J.T @ delta``, the vector-Jacobian product (VJP).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import pi, sqrt
+from types import MappingProxyType
+
+import numpy as np
+
+Array = np.ndarray
+Shape = tuple[int, ...]
+Template = Callable[..., str]
+OWN = "own"  # in `Vjp.saves`: the very input whose VJP this is, for operators that take any number of inputs
+
+
+def no_workspace(*shapes: Shape) -> tuple[Shape, ...]:
+    """Most rules need no array besides those they read and the one they write."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Vjp:
+    """How the cotangent of an operator's output becomes one instalment of one input's cotangent.
+
+    Attributes
+    ----------
+    rule : callable
+        ``rule(out, delta, *saved, *work, **attrs)`` writes the instalment, which has the input's shape, into ``out``.
+        ``delta`` is the cotangent of the operator's output.
+    tex : callable
+        ``tex(delta, *saved, **attrs)`` is the same formula in TeX.
+    saves : tuple
+        The residuals that the rule reads: argument numbers, ``"out"`` for the operator's output, `OWN` for the input
+        whose VJP this is. Nothing else is available to the rule.
+    workspace : callable
+        From the shapes of ``(delta, *saved)`` to the shapes of the temporary arrays that the rule needs.
+    """
+
+    rule: Callable[..., None]
+    tex: Template
+    saves: tuple[int | str, ...] = ()
+    workspace: Callable[..., tuple[Shape, ...]] = no_workspace
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator: its shape rule, its forward rule, and one VJP for each input.
+
+    Attributes
+    ----------
+    name : str
+        The operator's name in equations.
+    symbol : str
+        One to four characters for the circle in a drawing.
+    tex : callable
+        ``tex(*inputs, **attrs)`` is the right-hand side of the equation in TeX.
+    infer_shape : callable
+        From the shapes of the inputs to the shape of the output; raises ValueError when they do not fit.
+    forward : callable
+        ``forward(out, *inputs, *work, **attrs)`` writes the value, in the shape that `infer_shape` gave, into ``out``.
+    vjps : tuple of Vjp or None
+        One for each input, None where the operator has no derivative; a variadic operator has one for all its inputs.
+    workspace : callable
+        From the shapes of the inputs to the shapes of the temporary arrays that ``forward`` needs.
+    attrs : mapping
+        The names of the numbers that the operator needs besides its inputs (each ≥ 0), with their symbols in TeX.
+    variadic : bool
+        Whether the operator takes any number of inputs, from one up.
+    corner : bool
+        Whether it has two slopes where its input is 0: there, differences and derivative need not agree.
+    requires : mapping
+        From an argument number to a function that returns what is wrong with that input's values, or None.
+    """
+
+    name: str
+    symbol: str
+    tex: Template
+    infer_shape: Callable[..., Shape]
+    forward: Callable[..., None]
+    vjps: tuple[Vjp | None, ...]
+    workspace: Callable[..., tuple[Shape, ...]] = no_workspace
+    attrs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    variadic: bool = False
+    corner: bool = False
+    requires: Mapping[int, Callable[[Array], str | None]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def vjp(self, argnum: int) -> Vjp | None:
+        """The rule that carries a cotangent back to input ``argnum``, or None where there is no derivative."""
+        return self.vjps[0 if self.variadic else argnum]
+
+    @property
+    def saves(self) -> frozenset[int | str]:
+        """All residuals that some VJP of this operator reads."""
+        return frozenset(what for vjp in self.vjps if vjp for what in vjp.saves)
+
+
+# --- matrix product: W x --------------------------------------------------------------------------------------------
+
+
+def matmul_shape(W: Shape, x: Shape) -> Shape:
+    """(m, d) times (d, n) is (m, n)."""
+    if len(W) != 2 or len(x) != 2:
+        raise ValueError(f"expected two matrices, received shapes {W} and {x}")
+    if W[1] != x[0]:
+        raise ValueError(f"expected the second factor to have {W[1]} rows, as {W} has columns, received {x}")
+    return W[0], x[1]
+
+
+def matmul(out: Array, W: Array, x: Array) -> None:
+    """Write ``W @ x``."""
+    np.matmul(W, x, out=out)
+
+
+def matmul_vjp_left(out: Array, delta: Array, x: Array) -> None:
+    """``delta @ x.T``: for one example, the outer product of the cotangent and the input."""
+    np.matmul(delta, x.T, out=out)
+
+
+def matmul_vjp_right(out: Array, delta: Array, W: Array) -> None:
+    """``W.T @ delta``."""
+    np.matmul(W.T, delta, out=out)
+
+
+# --- bias: a + b 1ᵀ -------------------------------------------------------------------------------------------------
+
+
+def bias_shape(a: Shape, b: Shape) -> Shape:
+    """A column (m, 1), added to each column of (m, n)."""
+    if len(a) != 2 or b != (a[0], 1):
+        raise ValueError(f"expected a matrix (m, n) and a column (m, 1), received shapes {a} and {b}")
+    return a
+
+
+def bias(out: Array, a: Array, b: Array) -> None:
+    """Copy the column ``b`` to every example and add."""
+    np.add(a, b, out=out)
+
+
+def pass_on(out: Array, delta: Array) -> None:
+    """The cotangent, unchanged."""
+    np.copyto(out, delta)
+
+
+def bias_vjp(out: Array, delta: Array) -> None:
+    """Backward of copying is summing: ``delta @ ones``, over the examples."""
+    np.add.reduce(delta, axis=1, keepdims=True, out=out)
+
+
+# --- activations, elementwise ---------------------------------------------------------------------------------------
+
+
+def same_shape(x: Shape) -> Shape:
+    """An elementwise operator keeps the shape."""
+    return x
+
+
+def identity(out: Array, z: Array) -> None:
+    """Write ``z`` itself: a network of this activation is linear."""
+    np.copyto(out, z)
+
+
+def relu(out: Array, z: Array) -> None:
+    """``max(z, 0)``."""
+    np.maximum(z, 0, out=out)
+
+
+def relu_vjp(out: Array, delta: Array, h: Array) -> None:
+    """``delta * (h > 0)``: asked of h, since h > 0 exactly where z > 0. The slope at 0 is taken as 0, a choice."""
+    np.greater(h, 0, out=out)
+    np.multiply(out, delta, out=out)
+
+
+def tanh(out: Array, z: Array) -> None:
+    """The hyperbolic tangent."""
+    np.tanh(z, out=out)
+
+
+def tanh_vjp(out: Array, delta: Array, h: Array) -> None:
+    """``delta * (1 - h**2)``: h is enough, z need not be kept."""
+    np.multiply(h, h, out=out)
+    np.subtract(1, out, out=out)
+    np.multiply(out, delta, out=out)
+
+
+def sigmoid(out: Array, z: Array) -> None:
+    """``1 / (1 + exp(-z))``, as ``(1 + tanh(z / 2)) / 2``, which cannot overflow."""
+    np.multiply(z, 0.5, out=out)
+    np.tanh(out, out=out)
+    np.add(out, 1, out=out)
+    np.multiply(out, 0.5, out=out)
+
+
+def sigmoid_vjp(out: Array, delta: Array, h: Array) -> None:
+    """``delta * h * (1 - h)``."""
+    np.subtract(1, h, out=out)
+    np.multiply(out, h, out=out)
+    np.multiply(out, delta, out=out)
+
+
+GELU_SCALE, GELU_CUBIC = sqrt(2 / pi), 0.044715
+GELU_FLAT = 10.0  # beyond ±10 the tanh is ±1 to the last bit, so clipping there changes nothing and z³ cannot overflow
+
+
+def gelu_gate(out: Array, z: Array) -> None:
+    """Write ``tanh(√(2/π) (z + 0.044715 z³))``, for z already within ±10."""
+    np.multiply(z, z, out=out)
+    np.multiply(out, GELU_CUBIC, out=out)
+    np.add(out, 1, out=out)
+    np.multiply(out, z, out=out)
+    np.multiply(out, GELU_SCALE, out=out)
+    np.tanh(out, out=out)
+
+
+def gelu(out: Array, z: Array, clipped: Array) -> None:
+    """``z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2``, the tanh form of Hendrycks and Gimpel (2016)."""
+    np.clip(z, -GELU_FLAT, GELU_FLAT, out=clipped)
+    gelu_gate(out, clipped)
+    np.add(out, 1, out=out)
+    np.multiply(out, z, out=out)
+    np.multiply(out, 0.5, out=out)
+
+
+def gelu_vjp(out: Array, delta: Array, z: Array, gate: Array, clipped: Array) -> None:
+    """``delta * (1 + t) (1 + z √(2/π) (1 + 3·0.044715 z²) (1 - t)) / 2`` with t the tanh: it needs z, h will not do."""
+    np.clip(z, -GELU_FLAT, GELU_FLAT, out=clipped)
+    gelu_gate(gate, clipped)
+    np.multiply(clipped, clipped, out=out)
+    np.multiply(out, 3 * GELU_CUBIC, out=out)
+    np.add(out, 1, out=out)
+    np.multiply(out, clipped, out=out)
+    np.multiply(out, GELU_SCALE, out=out)
+    np.subtract(1, gate, out=clipped)
+    np.multiply(out, clipped, out=out)
+    np.add(out, 1, out=out)
+    np.add(gate, 1, out=gate)
+    np.multiply(out, gate, out=out)
+    np.multiply(out, 0.5, out=out)
+    np.multiply(out, delta, out=out)
+
+
+# --- losses: averaged over the examples -----------------------------------------------------------------------------
+
+
+def loss_shape(o: Shape, y: Shape) -> Shape:
+    """Outputs and targets of one shape (q, n) give one number."""
+    if len(o) != 2 or o != y:
+        raise ValueError(f"expected outputs and targets of one shape (q, n), received shapes {o} and {y}")
+    return ()
+
+
+def squared_error(L: Array, o: Array, y: Array, difference: Array) -> None:
+    """``½ ‖o − y‖² / n``."""
+    np.subtract(o, y, out=difference)
+    L[()] = np.vdot(difference, difference) / (2 * o.shape[1])
+
+
+def squared_error_vjp_output(out: Array, delta: Array, o: Array, y: Array) -> None:
+    """``delta (o − y) / n``: the only place where the 1/n of the average enters."""
+    np.subtract(o, y, out=out)
+    np.multiply(out, delta / o.shape[1], out=out)
+
+
+def squared_error_vjp_target(out: Array, delta: Array, o: Array, y: Array) -> None:
+    """``delta (y − o) / n``."""
+    squared_error_vjp_output(out, delta, y, o)
+
+
+def cross_entropy(L: Array, o: Array, y: Array, shifted: Array, column: Array) -> None:
+    """The mean over examples of ``log Σ exp(o) − o[label]``.
+
+    Each column's maximum is taken off first, so that nothing overflows.
+    """
+    np.maximum.reduce(o, axis=0, keepdims=True, out=column)
+    np.subtract(o, column, out=shifted)
+    at_label = np.einsum("ij,ij->", y, shifted)
+    np.exp(shifted, out=shifted)
+    np.add.reduce(shifted, axis=0, keepdims=True, out=column)
+    np.log(column, out=column)
+    L[()] = (np.add.reduce(column, axis=None) - at_label) / o.shape[1]
+
+
+def cross_entropy_vjp(out: Array, delta: Array, o: Array, y: Array, column: Array) -> None:
+    """``delta (p − y) / n`` with p = softmax(o). This short form needs Σy = 1 in each column, so it is required."""
+    softmax(out, o, column)
+    np.subtract(out, y, out=out)
+    np.multiply(out, delta / o.shape[1], out=out)
+
+
+def softmax(out: Array, o: Array, column: Array) -> None:
+    """Write the probabilities of each column of logits ``o``; ``column`` is workspace of shape (1, n)."""
+    np.maximum.reduce(o, axis=0, keepdims=True, out=column)
+    np.subtract(o, column, out=out)
+    np.exp(out, out=out)
+    np.add.reduce(out, axis=0, keepdims=True, out=column)
+    np.divide(out, column, out=out)
+
+
+def one_hot(y: Array) -> str | None:
+    """Say what keeps ``y`` (q, n) from being one-hot: a single 1 in each column, zeros elsewhere; else None."""
+    good = ((y == 0) | (y == 1)).all(axis=0) & ((y == 1).sum(axis=0) == 1)
+    if good.all():
+        return None
+    column = int(np.argmin(good))
+    entries = ", ".join(f"{entry:g}" for entry in y[:6, column]) + (", …" if y.shape[0] > 6 else "")
+    return f"one-hot columns (a single 1, zeros elsewhere), received column {column} = ({entries})"
+
+
+# --- scalars: the regulariser and the objective ---------------------------------------------------------------------
+
+
+def scalar_shape(*shapes: Shape) -> Shape:
+    """Any arrays give one number."""
+    return ()
+
+
+def l2(s: Array, *weights: Array, weight_decay: float) -> None:
+    """``(λ/2) Σ ‖W‖²``: the squared Frobenius norm, which is the ℓ2 norm of the flattened matrix, squared."""
+    total = 0.0
+    for W in weights:
+        flat = W.ravel(order="K")  # a view where W is contiguous, by rows or by columns
+        total += float(np.vdot(flat, flat))
+    s[()] = 0.5 * weight_decay * total
+
+
+def l2_vjp(out: Array, delta: Array, W: Array, *, weight_decay: float) -> None:
+    """``delta λ W``: the 2 of the square cancels the ½."""
+    np.multiply(W, delta * weight_decay, out=out)
+
+
+def add_shape(*shapes: Shape) -> Shape:
+    """All terms have one shape; none is broadcast."""
+    if len(set(shapes)) != 1:
+        raise ValueError(f"expected terms of one shape, received shapes {', '.join(map(str, shapes))}")
+    return shapes[0]
+
+
+def add(out: Array, first: Array, *others: Array) -> None:
+    """The sum of all inputs."""
+    np.copyto(out, first)
+    for other in others:
+        np.add(out, other, out=out)
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+def tex_norms(*names: str) -> str:
+    """Squared Frobenius norms, summed; many are shortened to the first and the last."""
+    norms = [rf"\lVert {name} \rVert_F^2" for name in names]
+    if len(norms) > 4:
+        norms = [norms[0], r"\cdots", norms[-1]]
+    return norms[0] if len(norms) == 1 else r"\left( " + " + ".join(norms) + r" \right)"
+
+
+def tex_applied(name: str) -> Template:
+    """A named function of one argument."""
+    return lambda z: r"\operatorname{" + name + "}" + f"({z})"
+
+
+_ROWS = (
+    Op(
+        "matmul",
+        "×",
+        lambda W, x: f"{W} {x}",
+        matmul_shape,
+        matmul,
+        (
+            Vjp(matmul_vjp_left, lambda delta, x: rf"{delta} \, {x}^\top", saves=(1,)),
+            Vjp(matmul_vjp_right, lambda delta, W: rf"{W}^\top {delta}", saves=(0,)),
+        ),
+    ),
+    Op(
+        "bias",
+        "+",
+        lambda a, b: rf"{a} + {b} \mathbf{{1}}^\top",
+        bias_shape,
+        bias,
+        (
+            Vjp(pass_on, lambda delta: delta),
+            Vjp(bias_vjp, lambda delta: rf"{delta} \, \mathbf{{1}}"),
+        ),
+    ),
+    Op("identity", "id", tex_applied("id"), same_shape, identity, (Vjp(pass_on, lambda delta: delta),)),
+    Op(
+        "relu",
+        "relu",
+        tex_applied("relu"),
+        same_shape,
+        relu,
+        (Vjp(relu_vjp, lambda delta, h: rf"{delta} \odot [{h} > 0]", saves=("out",)),),
+        corner=True,
+    ),
+    Op(
+        "tanh",
+        "tanh",
+        tex_applied("tanh"),
+        same_shape,
+        tanh,
+        (Vjp(tanh_vjp, lambda delta, h: rf"{delta} \odot (1 - {h} \odot {h})", saves=("out",)),),
+    ),
+    Op(
+        "sigmoid",
+        "σ",
+        tex_applied("sigmoid"),
+        same_shape,
+        sigmoid,
+        (Vjp(sigmoid_vjp, lambda delta, h: rf"{delta} \odot {h} \odot (1 - {h})", saves=("out",)),),
+    ),
+    Op(
+        "gelu",
+        "gelu",
+        tex_applied("gelu"),
+        same_shape,
+        gelu,
+        (
+            Vjp(
+                gelu_vjp,
+                lambda delta, z: rf"{delta} \odot \operatorname{{gelu}}'({z})",
+                saves=(0,),
+                workspace=lambda delta, z: (z, z),
+            ),
+        ),
+        workspace=lambda z: (z,),
+    ),
+    Op(
+        "squared_error",
+        "½‖·‖²",
+        lambda o, y: rf"\frac{{1}}{{2n}} \lVert {o} - {y} \rVert_F^2",
+        loss_shape,
+        squared_error,
+        (
+            Vjp(
+                squared_error_vjp_output,
+                lambda delta, o, y: rf"\frac{{1}}{{n}} ({o} - {y}) \, {delta}",
+                saves=(0, 1),
+            ),
+            Vjp(
+                squared_error_vjp_target,
+                lambda delta, o, y: rf"\frac{{1}}{{n}} ({y} - {o}) \, {delta}",
+                saves=(0, 1),
+            ),
+        ),
+        workspace=lambda o, y: (o,),
+    ),
+    Op(
+        "cross_entropy",
+        "CE",
+        lambda o, y: rf"-\frac{{1}}{{n}} \sum {y} \odot \log \operatorname{{softmax}}({o})",
+        loss_shape,
+        cross_entropy,
+        (
+            Vjp(
+                cross_entropy_vjp,
+                lambda delta, o, y: rf"\frac{{1}}{{n}} (\operatorname{{softmax}}({o}) - {y}) \, {delta}",
+                saves=(0, 1),
+                workspace=lambda delta, o, y: ((1, o[1]),),
+            ),
+            None,
+        ),
+        workspace=lambda o, y: (o, (1, o[1])),
+        requires=MappingProxyType({1: one_hot}),
+    ),
+    Op(
+        "l2",
+        "λ/2‖·‖²",
+        lambda *W, weight_decay: rf"\frac{{{weight_decay}}}{{2}} {tex_norms(*W)}",
+        scalar_shape,
+        l2,
+        (Vjp(l2_vjp, lambda delta, W, weight_decay: rf"{weight_decay} {W} \, {delta}", saves=(OWN,)),),
+        attrs=MappingProxyType({"weight_decay": r"\lambda"}),
+        variadic=True,
+    ),
+    Op(
+        "add",
+        "+",
+        lambda *terms: " + ".join(terms),
+        add_shape,
+        add,
+        (Vjp(pass_on, lambda delta: delta),),
+        variadic=True,
+    ),
+)
+
+OPS: Mapping[str, Op] = MappingProxyType({op.name: op for op in _ROWS})
+ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "gelu")
+LOSSES = ("squared_error", "cross_entropy")
