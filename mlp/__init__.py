@@ -1,0 +1,42 @@
+"""Forward propagation, backward propagation and computational graphs, from one graph.
+
+Shapes: a column is an example, so ``x`` is (d, n), ``W1`` is (m, d) and ``z = W1 @ x`` is (m, n).
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+from mlp.check import check_gradients, check_vjp
+from mlp.engine import Run, Step, Trace, predict, prepare, schedule, trace, value_and_grad
+from mlp.graph import Equation, Graph, Variable
+from mlp.networks import network
+from mlp.train import History, adam, sgd
+
+_LAZY = ("data", "draw")  # imported when first used: the core needs NumPy and nothing heavier
+__version__ = "0.1.0"
+__all__ = [
+    "Equation",
+    "Graph",
+    "History",
+    "Run",
+    "Step",
+    "Trace",
+    "Variable",
+    "adam",
+    "check_gradients",
+    "check_vjp",
+    "network",
+    "predict",
+    "prepare",
+    "schedule",
+    "sgd",
+    "trace",
+    "value_and_grad",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import a submodule on first use, so that ``import mlp`` stays quick."""
+    if name in _LAZY:
+        return import_module(f"mlp.{name}")
+    raise AttributeError(f"module 'mlp' has no attribute {name!r}")

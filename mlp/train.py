@@ -1,0 +1,269 @@
+"""Training: forward, backward, update, again and again.
+
+The two passes are the engine's; here is what draws the minibatches and changes the parameters.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mlp.engine import Run, check_array, prepare
+from mlp.graph import Graph, non_negative, positive_int
+from mlp.ops import Array
+
+Update = Callable[[dict[str, Array], dict[str, Array]], None]
+
+
+@dataclass
+class History:
+    """What happened during training.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        The parameters as training left them; new arrays, the caller's to keep.
+    J, L, s : list of float
+        The objective, the loss and the regulariser on the minibatch of each step, before that step's update. L and s
+        stay empty for a graph that has no variables of these names.
+    sizes : list of int
+        Examples in the minibatch of each step.
+    evaluations : list
+        What ``evaluate(params)`` returned after each epoch.
+    steps_per_epoch : int
+    """
+
+    params: dict[str, Array]
+    J: list[float] = field(default_factory=list)
+    L: list[float] = field(default_factory=list)
+    s: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    evaluations: list[Any] = field(default_factory=list)
+    steps_per_epoch: int = 1
+
+    def by_epoch(self, name: str) -> list[float]:
+        """The mean of ``"J"``, ``"L"`` or ``"s"`` over the examples of each epoch."""
+        if name not in ("J", "L", "s"):
+            raise ValueError(f"name: expected 'J', 'L' or 's', received {name!r}")
+        values: list[float] = getattr(self, name)
+        k = self.steps_per_epoch
+        return [
+            float(np.average(values[start : start + k], weights=self.sizes[start : start + k]))
+            for start in range(0, len(values), k)
+        ]
+
+
+class DivergenceError(FloatingPointError):
+    """The objective became infinite or NaN; ``history`` has everything up to the last step that was finite."""
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
+
+
+def sgd(
+    graph: Graph,
+    params: Mapping[str, Array],
+    data: tuple[Array, Array],
+    *,
+    lr: float,
+    epochs: int,
+    batch_size: int,
+    seed: int | np.random.Generator = 0,
+    evaluate: Callable[[dict[str, Array]], Any] | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> History:
+    """Minibatch stochastic gradient descent: W ← W − lr ∂J/∂W.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its batch does not matter: graphs for ``batch_size`` examples, and for a smaller last minibatch, are made here.
+    params : mapping of str to ndarray
+        Where to start. Never changed.
+    data : tuple of ndarray
+        ``(X, Y)``, X (d, N) and Y (q, N): a column is an example.
+    lr : float
+        The learning rate, > 0.
+    epochs : int
+        How many times to go through the data.
+    batch_size : int
+        Examples in a minibatch, at most N.
+    seed : int or numpy.random.Generator
+        For the order of the examples, new in every epoch. The same seed gives the same bits.
+    evaluate : callable, optional
+        Called with a copy of the parameters after each epoch; what it returns is kept in ``History.evaluations``.
+    progress : callable, optional
+        Called with a line of text after each epoch, for example ``print``.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    DivergenceError
+        When J is not finite any more, with the step, the last finite J, and the history up to there.
+    """
+    rate = _positive(lr, "lr")
+
+    def update(params: dict[str, Array], grads: dict[str, Array]) -> None:
+        for name, param in params.items():
+            param -= rate * grads[name]
+
+    return _train(graph, params, data, update, epochs, batch_size, seed, evaluate, progress)
+
+
+def adam(
+    graph: Graph,
+    params: Mapping[str, Array],
+    data: tuple[Array, Array],
+    *,
+    lr: float = 0.001,
+    epochs: int,
+    batch_size: int,
+    seed: int | np.random.Generator = 0,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    evaluate: Callable[[dict[str, Array]], Any] | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> History:
+    """Adam (Kingma and Ba, 2015): steps scaled by running means of the gradient and of its square.
+
+    Parameters are those of `sgd`, and ``beta1``, ``beta2`` in [0, 1), the decay of the two means, ``epsilon`` > 0. The
+    regulariser is part of the gradient, as everywhere in this book; AdamW takes the decay out of it.
+    """
+    rate, tiny = _positive(lr, "lr"), _positive(epsilon, "epsilon")
+    for name, beta in (("beta1", beta1), ("beta2", beta2)):
+        if non_negative(beta, name) >= 1:
+            raise ValueError(f"{name}: expected a number in [0, 1), received {beta}")
+    mean = {name: np.zeros_like(param) for name, param in params.items()}
+    square = {name: np.zeros_like(param) for name, param in params.items()}
+    steps = 0
+
+    def update(params: dict[str, Array], grads: dict[str, Array]) -> None:
+        nonlocal steps
+        steps += 1
+        for name, param in params.items():
+            gradient, m, v = grads[name], mean[name], square[name]
+            m += (1 - beta1) * (gradient - m)
+            v += (1 - beta2) * (gradient * gradient - v)
+            unbiased_m, unbiased_v = m / (1 - beta1**steps), v / (1 - beta2**steps)
+            param -= rate * unbiased_m / (np.sqrt(unbiased_v) + tiny)
+
+    return _train(graph, params, data, update, epochs, batch_size, seed, evaluate, progress)
+
+
+def _train(
+    graph: Graph,
+    params: Mapping[str, Array],
+    data: tuple[Array, Array],
+    update: Update,
+    epochs: int,
+    batch_size: int,
+    seed: int | np.random.Generator,
+    evaluate: Callable[[dict[str, Array]], Any] | None,
+    progress: Callable[[str], object] | None,
+) -> History:
+    """The loop: draw a minibatch, forward and backward, update."""
+    names = _input_and_target(graph)
+    examples = _checked_data(graph, names, data)
+    total = len(examples[0])
+    size = positive_int(batch_size, "batch_size")
+    if size > total:
+        raise ValueError(f"batch_size: expected at most the {total} examples, received {size}")
+    epochs = positive_int(epochs, "epochs")
+    current = _checked_params(graph, params)
+    rng = np.random.default_rng(seed)
+    recorded = [name for name in ("L", "s") if name in graph.variables]
+    runs: dict[int, tuple[Run, list[Array], dict[str, Array]]] = {}
+    for n in {size, total % size or size}:  # the last minibatch of an epoch may be smaller
+        # Examples are gathered as rows, which is faster, into buffers that the run reads as columns.
+        rows = [part[:n].copy() for part in examples]
+        columns = {name: row.T for name, row in zip(names, rows, strict=True)}
+        runs[n] = prepare(graph.with_batch(n), keep=recorded), rows, current | columns
+
+    history = History(current, steps_per_epoch=-(-total // size))
+    for epoch in range(1, epochs + 1):
+        order = rng.permutation(total)
+        for start in range(0, total, size):
+            chosen = order[start : start + size]
+            run, rows, values = runs[len(chosen)]
+            for part, row in zip(examples, rows, strict=True):
+                np.take(part, chosen, axis=0, out=row)
+            try:
+                J, grads = run(values)
+            except (FloatingPointError, ValueError) as error:
+                raise _diverged(history, error) from error
+            history.J.append(J)
+            for name in recorded:
+                getattr(history, name).append(float(run[name]))
+            history.sizes.append(len(chosen))
+            with np.errstate(all="ignore"):  # an update that overflows is reported at the next step, by its J
+                update(current, grads)
+        if evaluate is not None:
+            history.evaluations.append(evaluate({name: param.copy() for name, param in current.items()}))
+        if progress is not None:
+            progress(_line(history, epoch, epochs, ("J", *recorded)))
+    return history
+
+
+def _line(history: History, epoch: int, epochs: int, names: tuple[str, ...]) -> str:
+    """What `progress` is told after an epoch."""
+    parts = [f"{name} {history.by_epoch(name)[-1]:.4g}" for name in names]
+    if history.evaluations:
+        last = history.evaluations[-1]
+        parts.append(f"evaluation {last:.4g}" if isinstance(last, float) else f"evaluation {last}")
+    return f"epoch {epoch}/{epochs}  " + "  ".join(parts)
+
+
+def _diverged(history: History, error: Exception) -> DivergenceError:
+    step = len(history.J)
+    last = f"the last finite J was {history.J[-1]:.6g}" if history.J else "no J was finite"
+    return DivergenceError(
+        f"training diverged at step {step}: expected a finite objective; {last}. A smaller lr may help. ({error})",
+        history,
+    )
+
+
+def _positive(value: float, name: str) -> float:
+    if non_negative(value, name) == 0:
+        raise ValueError(f"{name}: expected a finite number > 0, received {value}")
+    return float(value)
+
+
+def _input_and_target(graph: Graph) -> tuple[str, str]:
+    """The names of the one input and the one target that the data are for."""
+    by_role = [[name for name in graph.inputs if graph.variables[name].role == role] for role in ("input", "target")]
+    if [len(names) for names in by_role] != [1, 1]:
+        raise ValueError(f"graph: expected one input and one target, received {by_role[0]} and {by_role[1]}")
+    return by_role[0][0], by_role[1][0]
+
+
+def _checked_data(graph: Graph, names: tuple[str, str], data: tuple[Array, Array]) -> tuple[Array, Array]:
+    """X and Y as rows, after checking them as one large batch."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(f"data: expected a pair (X, Y), received {type(data).__name__}")
+    X, Y = data
+    for name, part in zip(("X", "Y"), (X, Y), strict=True):
+        if not isinstance(part, np.ndarray) or part.ndim != 2 or part.shape[1] < 1:
+            received = part.shape if isinstance(part, np.ndarray) else type(part).__name__
+            raise ValueError(f"{name}: expected a matrix, an example a column, received {received}")
+    if X.shape[1] != Y.shape[1]:
+        raise ValueError(f"data: expected as many columns in Y as in X, {X.shape[1]}, received {Y.shape[1]}")
+    whole = graph.with_batch(X.shape[1])
+    for name, part in zip(names, (X, Y), strict=True):
+        check_array(whole, name, part)
+    return np.ascontiguousarray(X.T), np.ascontiguousarray(Y.T)
+
+
+def _checked_params(graph: Graph, params: Mapping[str, Array]) -> dict[str, Array]:
+    """Copies of the caller's parameters."""
+    if not isinstance(params, Mapping) or params.keys() != set(graph.parameters):
+        received = ", ".join(map(str, params)) if isinstance(params, Mapping) else type(params).__name__
+        raise ValueError(f"params: expected {', '.join(graph.parameters)}, received {received}")
+    for name in graph.parameters:
+        check_array(graph, name, params[name])
+    return {name: np.array(params[name], order="C") for name in graph.parameters}
