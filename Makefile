@@ -37,7 +37,7 @@ test: $(VENV)/.test ## check style and types, build the book, run every test
 	$(BIN)/python -m pytest
 
 lab: $(VENV)/.lab ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab book/index.md --ServerApp.root_dir=.
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/book/index.md
 
 picture: $(VENV)/.test ## photograph the built book for the README
 	@test -e $(HTML)/index.html || $(MAKE) book
