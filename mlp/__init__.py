@@ -12,7 +12,7 @@ from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
 from mlp.train import History, adam, sgd
 
-_LAZY = ("data", "draw")  # imported when first used: the core needs NumPy and nothing heavier
+_LAZY = ("data", "draw", "examples")  # imported when first used: the core needs NumPy and nothing heavier
 __version__ = "0.1.0"
 __all__ = [
     "Equation",
