@@ -48,6 +48,29 @@ def test_a_sound_book_builds(tmp_path: Path) -> None:
     assert (tmp_path / "_build/html/book/page.html").exists()
 
 
+GRAPH = """
+import ipywidgets
+from IPython.display import display
+class Graph:
+    def _repr_mimebundle_(self, **options):
+        svg = '<svg xmlns="http://www.w3.org/2000/svg" role="img"><title>The graph</title></svg>'
+        return {"text/plain": "a graph", "image/svg+xml": svg, "text/html": f'<figure class="mlp-graph">{svg}</figure>'}
+display(ipywidgets.IntSlider())
+Graph()
+"""
+
+
+def test_a_drawing_comes_through_and_widget_state_stays_out(tmp_path: Path) -> None:
+    """The page has the inline SVG, which follows light and dark, and no script that only a live notebook could use."""
+    result = build(tmp_path, cell=GRAPH)
+    assert result.returncode == 0, result.stdout
+    page = (tmp_path / "_build/html/book/page.html").read_text("utf-8")
+    assert '<figure class="mlp-graph"><svg' in page
+    assert "widget-state" not in page
+    assert "thebe" not in page
+    assert not re.findall(r'<(?:script|link)[^>]+(?:src|href)="(?:https?:)?//[^"]+', page)
+
+
 PICTURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
 
 
