@@ -6,6 +6,7 @@ before the page is painted, keeps notebook widget state out of the pages, and wa
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import shutil
 from pathlib import Path
@@ -30,6 +31,11 @@ EARLY_MODE = """
   root.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 })();
 """
+
+
+def build_font_cache(app: Sphinx) -> None:
+    """Let matplotlib look for fonts before the first chapter does, which it would say, slowly, on that page's stderr."""
+    importlib.import_module("matplotlib.font_manager")
 
 
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
@@ -83,6 +89,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the above; Sphinx calls this."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.add_js_file(None, body=EARLY_MODE, priority=0)
+    app.connect("builder-inited", build_font_cache)
     app.connect("html-page-context", drop_widget_state, priority=900)
     app.connect("html-page-context", use_current_roles)
     app.connect("doctree-resolved", require_alt_text)
