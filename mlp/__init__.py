@@ -10,11 +10,12 @@ from mlp.check import check_gradients, check_vjp
 from mlp.engine import Run, Step, Trace, predict, prepare, schedule, trace, value_and_grad
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
-from mlp.train import History, adam, sgd
+from mlp.train import DivergenceError, History, adam, sgd
 
 _LAZY = ("data", "draw", "examples")  # imported when first used: the core needs NumPy and nothing heavier
 __version__ = "0.1.0"
 __all__ = [
+    "DivergenceError",
     "Equation",
     "Graph",
     "History",
