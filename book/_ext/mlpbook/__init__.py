@@ -34,7 +34,7 @@ EARLY_MODE = """
 
 
 def build_font_cache(app: Sphinx) -> None:
-    """Let matplotlib look for fonts before the first chapter does, which it would say, slowly, on that page's stderr."""
+    """Let matplotlib look for fonts before a chapter does, which would then say so on its stderr."""
     importlib.import_module("matplotlib.font_manager")
 
 
