@@ -224,8 +224,8 @@ def gelu(out: Array, z: Array, clipped: Array) -> None:
     np.clip(z, -GELU_FLAT, GELU_FLAT, out=clipped)
     gelu_gate(out, clipped)
     np.add(out, 1, out=out)
+    np.multiply(out, 0.5, out=out)  # halved before z comes in, which may be as large as numbers go
     np.multiply(out, z, out=out)
-    np.multiply(out, 0.5, out=out)
 
 
 def gelu_vjp(out: Array, delta: Array, z: Array, gate: Array, clipped: Array) -> None:
