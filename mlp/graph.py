@@ -66,10 +66,10 @@ class Variable:
             raise ValueError(f"shape of {self.name!r}: expected () or (rows, columns), received {self.shape!r}")
         shape = tuple(positive_int(size, f"shape of {self.name!r}") for size in self.shape)
         object.__setattr__(self, "shape", shape)
-        if self.dtype not in DTYPES:
-            raise ValueError(f"dtype of {self.name!r}: expected one of {', '.join(DTYPES)}, received {self.dtype!r}")
-        if self.role not in ROLES:
-            raise ValueError(f"role of {self.name!r}: expected one of {', '.join(ROLES)}, received {self.role!r}")
+        one_of(self.dtype, DTYPES, f"dtype of {self.name!r}")
+        one_of(self.role, ROLES, f"role of {self.name!r}")
+        if not isinstance(self.tex, str):
+            raise TypeError(f"tex of {self.name!r}: expected a string, received {self.tex!r}")
         if not self.tex:
             object.__setattr__(self, "tex", tex_name(self.name, shape))
 
@@ -107,9 +107,14 @@ class Equation:
     symbols: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Freeze what was passed."""
+        """Check that names are names and numbers are numbers, and freeze what was passed."""
+        inputs: object = self.inputs
+        if not isinstance(inputs, tuple | list) or not all(isinstance(n, str) for n in (self.op, *inputs, self.output)):
+            received = f"{self.op!r}, {inputs!r}, {self.output!r}"
+            raise TypeError(f"equation: expected names, as in 'matmul', ('W1', 'x'), 'z', received {received}")
+        attrs = {name: non_negative(value, f"{name} of {self.output!r}") for name, value in dict(self.attrs).items()}
         object.__setattr__(self, "inputs", tuple(self.inputs))
-        object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
+        object.__setattr__(self, "attrs", MappingProxyType(attrs))
         object.__setattr__(self, "symbols", MappingProxyType(dict(self.symbols)))
 
     def __str__(self) -> str:
@@ -196,7 +201,7 @@ class Graph:
         for index, equation in enumerate(self.equations):
             for argnum, name in enumerate(equation.inputs):
                 self._readers[name].append((index, argnum))
-        self.output = self._known(output, "output") if output else ("o" if "o" in self._makers else None)
+        self.output = self._find_output(output)
         self.objective = self._find_objective(objective)
         self._differentiated = self._find_differentiated()
         self._frozen = True
@@ -206,6 +211,10 @@ class Graph:
         if getattr(self, "_frozen", False):
             raise AttributeError(f"a Graph never changes: make a new one instead of setting {name!r}")
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Refuse changes."""
+        raise AttributeError(f"a Graph never changes: {name!r} stays")
 
     # -- what depends on what ----------------------------------------------------------------------------------------
 
@@ -286,11 +295,7 @@ class Graph:
         dict of str to ndarray
             One array for each parameter, of the graph's dtype.
         """
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer | np.random.Generator):
-            raise TypeError(f"seed: expected an int or a numpy Generator, received {seed!r}")
-        if isinstance(seed, int | np.integer) and seed < 0:
-            raise ValueError(f"seed: expected an int ≥ 0, received {seed}")
-        rng = np.random.default_rng(seed)
+        rng = generator(seed)
         gain = 2.0 if {"relu", "gelu"} & {equation.op for equation in self.equations} else 1.0
         params = {}
         for name in self.parameters:
@@ -338,7 +343,7 @@ class Graph:
             ]
             objective, output = state["objective"], state["output"]
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise ValueError(f"graph JSON: expected what Graph.to_json writes, received {text[:60]!r}…") from error
+            raise ValueError(f"graph JSON: expected what Graph.to_json writes, received {str(text)[:60]!r}") from error
         return cls(variables, equations, objective, output, table)
 
     def __eq__(self, other: object) -> bool:
@@ -394,6 +399,13 @@ class Graph:
             raise ValueError(f"{what}: expected one of {', '.join(self.variables)}, received {name!r}")
         return name
 
+    def _find_output(self, name: str | None) -> str | None:
+        if name is None:
+            return "o" if "o" in self._makers else None
+        if self._known(name, "output") not in self._makers:
+            raise ValueError(f"output {name!r}: expected a variable that an equation defines, received a given one")
+        return name
+
     def _find_objective(self, name: str | None) -> str | None:
         if name is None:
             last = self.equations[-1].output if self.equations else None
@@ -438,13 +450,41 @@ def positive_int(value: object, what: str) -> int:
     return int(value)
 
 
+def positive(value: object, what: str) -> float:
+    """Check a finite number > 0."""
+    smallest = np.finfo(np.float64).smallest_subnormal
+    return _finite(value, f"{what}: expected a finite number > 0, received {value!r}", least=float(smallest))
+
+
+def generator(seed: object) -> np.random.Generator:
+    """Make a random generator from a seed, or pass one on; nothing is drawn that could not be drawn again."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed: expected an int or a numpy Generator, received {seed!r}")
+    if seed < 0:
+        raise ValueError(f"seed: expected an int ≥ 0, received {seed}")
+    return np.random.default_rng(int(seed))
+
+
+def one_of(value: object, allowed: tuple[str, ...], what: str) -> None:
+    """Check a choice by name."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{what}: expected one of {', '.join(allowed)}, received {value!r}")
+
+
 def non_negative(value: object, what: str) -> float:
     """Check a finite number ≥ 0."""
+    return _finite(value, f"{what}: expected a finite number ≥ 0, received {value!r}", least=0.0)
+
+
+def _finite(value: object, complaint: str, least: float) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{what}: expected a finite number ≥ 0, received {value!r}")
-    if not isfinite(value) or value < 0:
-        raise ValueError(f"{what}: expected a finite number ≥ 0, received {value}")
-    return float(value)
+        raise TypeError(complaint)
+    number = float(value)
+    if not isfinite(number) or number < least:
+        raise ValueError(complaint)
+    return number
 
 
 def _sorted_by_role(variables: Iterable[Variable]) -> tuple[dict[str, Variable], dict[str, Variable]]:
@@ -452,6 +492,8 @@ def _sorted_by_role(variables: Iterable[Variable]) -> tuple[dict[str, Variable],
     given: dict[str, Variable] = {}
     declared: dict[str, Variable] = {}
     for variable in variables:
+        if not isinstance(variable, Variable):
+            raise TypeError(f"variables: expected mlp.Variable, received {variable!r}")
         if variable.name in given or variable.name in declared:
             raise ValueError(f"variable {variable.name!r}: expected each name once, received it twice")
         (declared if variable.role == "intermediate" else given)[variable.name] = variable
@@ -473,6 +515,8 @@ def _bind_all(
     known = dict(given)
     dtype = next(iter(given.values())).dtype
     for equation in equations:
+        if not isinstance(equation, Equation):
+            raise TypeError(f"equations: expected mlp.Equation, received {equation!r}")
         where = f"equation '{equation}'"
         if equation.op not in table:
             raise ValueError(f"{where}: expected an operator among {', '.join(table)}, received {equation.op!r}")
@@ -490,8 +534,6 @@ def _bind_all(
             if attrs.keys() - op.attrs.keys() or (attrs is equation.attrs and attrs.keys() != op.attrs.keys()):
                 expected = ", ".join(op.attrs) or "none"
                 raise ValueError(f"{where}: expected attributes {expected}, received {', '.join(attrs) or 'none'}")
-        for name, value in equation.attrs.items():
-            non_negative(value, f"{where}: {name}")
         shapes = [known[name].shape for name in equation.inputs]
         try:
             shape = op.infer_shape(*shapes)

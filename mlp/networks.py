@@ -5,12 +5,14 @@
 
 from collections.abc import Sequence
 
-from mlp.graph import DTYPES, Equation, Graph, Variable, non_negative, positive_int
+import numpy as np
+
+from mlp.graph import DTYPES, Equation, Graph, Variable, non_negative, one_of, positive_int
 from mlp.ops import ACTIVATIONS, LOSSES
 
 
 def network(
-    widths: Sequence[int],
+    widths: Sequence[int] | np.ndarray,
     batch: int = 1,
     activation: str = "relu",
     loss: str = "squared_error",
@@ -51,15 +53,16 @@ def network(
     ValueError, TypeError
         Naming the argument, what was expected and what was received.
     """
-    if isinstance(widths, str | bytes) or not hasattr(widths, "__len__"):
+    given: object = widths.tolist() if isinstance(widths, np.ndarray) else widths
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         raise TypeError(f"widths: expected a sequence of whole numbers such as [3, 4, 2], received {widths!r}")
-    sizes = [positive_int(width, f"widths[{position}]") for position, width in enumerate(widths)]
+    sizes = [positive_int(width, f"widths[{position}]") for position, width in enumerate(given)]
     if len(sizes) < 2:
-        raise ValueError(f"widths: expected at least two, the entries of x and of o, received {list(widths)!r}")
+        raise ValueError(f"widths: expected at least two, the entries of x and of o, received {list(given)!r}")
     n = positive_int(batch, "batch")
-    _one_of(activation, ACTIVATIONS, "activation")
-    _one_of(loss, LOSSES, "loss")
-    _one_of(dtype, DTYPES, "dtype")
+    one_of(activation, ACTIVATIONS, "activation")
+    one_of(loss, LOSSES, "loss")
+    one_of(dtype, DTYPES, "dtype")
     decay = non_negative(weight_decay, "weight_decay")
     if not isinstance(bias, bool):
         raise TypeError(f"bias: expected True or False, received {bias!r}")
@@ -88,8 +91,3 @@ def network(
         Equation("add", ("L", "s"), "J"),
     ]
     return Graph(variables, equations, objective="J", output="o")
-
-
-def _one_of(value: object, allowed: tuple[str, ...], what: str) -> None:
-    if value not in allowed:
-        raise ValueError(f"{what}: expected one of {', '.join(allowed)}, received {value!r}")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp.graph import DTYPES, positive_int
+from mlp.graph import DTYPES, generator, one_of, positive_int
 from mlp.ops import Array
 
 SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
@@ -53,12 +53,11 @@ def digits(held_out: int = 360, seed: int = 0, dtype: str = "float64") -> tuple[
     train, test : Examples
         Each with X (64, N) and Y (10, N).
     """
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, received {dtype!r}")
+    one_of(dtype, DTYPES, "dtype")
     table = _read()
     if positive_int(held_out, "held_out") >= len(table):
         raise ValueError(f"held_out: expected fewer than the {len(table)} examples, received {held_out}")
-    table = table[np.random.default_rng(seed).permutation(len(table))]
+    table = table[generator(seed).permutation(len(table))]
     pixels = np.ascontiguousarray((table[:, :-1] / LEVELS).T, dtype)
     one_hot = np.zeros((CLASSES, len(table)), dtype)
     one_hot[table[:, -1], np.arange(len(table))] = 1
