@@ -8,6 +8,7 @@ in `ops`.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from types import MappingProxyType
 from typing import overload
 
@@ -299,7 +300,7 @@ class Trace(Sequence[Step]):
         self.policy = policy
         self._steps = tuple(steps)
         self._recorded = MappingProxyType(dict(recorded))
-        self._alive: list[tuple[str, ...]] | None = None
+        self._bytes: list[int] = []
 
     @overload
     def __getitem__(self, key: int) -> Step: ...
@@ -322,19 +323,28 @@ class Trace(Sequence[Step]):
 
     def alive(self, index: int) -> tuple[str, ...]:
         """Names of the arrays that exist while step ``index`` runs: the caller's first, without its workspace."""
-        if self._alive is None:
-            self._alive, now = [], dict.fromkeys(self.graph.given)
-            for step in self._steps:
-                now |= dict.fromkeys(step.born)
-                self._alive.append(tuple(now))
-                for name in step.freed:
-                    del now[name]
-        return self._alive[index]
+        now = dict.fromkeys(_needed(self.graph, self.policy))
+        for step in self._steps[: range(len(self))[index]]:
+            now |= dict.fromkeys(step.born)
+            for name in step.freed:
+                del now[name]
+        return *now, *self._steps[index].born
 
     def bytes(self, index: int) -> int:
         """Bytes of all arrays that exist while step ``index`` runs: inputs, output and workspace together."""
-        shapes = [_shape(self.graph, name) for name in self.alive(index)] + list(self._steps[index].workspace.values())
-        return sum(int(np.prod(shape)) for shape in shapes) * np.dtype(self.graph.dtype).itemsize
+        if not self._bytes:
+            now = sum(self._size(name) for name in _needed(self.graph, self.policy))
+            for step in self._steps:
+                now += sum(map(self._size, step.born))
+                self._bytes.append(now + sum(map(self._nbytes, step.workspace.values())))
+                now -= sum(map(self._size, step.freed))
+        return self._bytes[index]
+
+    def _size(self, name: str) -> int:
+        return self._nbytes(_shape(self.graph, name))
+
+    def _nbytes(self, shape: Shape) -> int:
+        return prod(shape) * np.dtype(self.graph.dtype).itemsize
 
     def __str__(self) -> str:
         """A line a step: what is computed, from what, and what is complete."""
@@ -394,7 +404,8 @@ class Run:
         self._bound: dict[str, Array] = dict.fromkeys(graph.given, np.empty(0))  # nobody's array: the first call binds
         self._places: dict[str, list[tuple[list[Array], int]]] = {name: [] for name in graph.given}
         self._calls: list[tuple[Callable[..., None], list[Array]]] = []
-        for name in keep:
+        self._keep = tuple(keep)
+        for name in self._keep:
             if name not in graph.variables:
                 raise ValueError(f"keep: expected names among {', '.join(graph.variables)}, received {name!r}")
         for step in schedule(graph):
@@ -428,7 +439,9 @@ class Run:
 
     def __getitem__(self, name: str) -> Array:
         """The value of a variable named in ``keep``, as the last call left it."""
-        return self._arrays[name]
+        if name not in self._keep:
+            raise KeyError(f"{name!r}: expected one of those to keep, {', '.join(self._keep) or 'none'}")
+        return self._bound[name] if name in self._bound else self._arrays[name]
 
     def _bind(self, values: Mapping[str, Array]) -> None:
         """Check every array that was not seen before, and put it where the rules read it."""
