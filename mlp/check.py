@@ -6,18 +6,21 @@ decides what such a check is worth.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
 from mlp.engine import prepare, value_and_grad
-from mlp.graph import Graph, positive_int
+from mlp.graph import Graph, generator, one_of, positive, positive_int
 from mlp.ops import OPS, OWN, Array, Op
 
 STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends
-TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
-# What an error must be compared with at least, so that rounding alone never looks like a wrong rule: in float64 a part
-# of |J|, from the subtraction of two objectives; in float32 a part of the largest entry, from the gradient itself.
-FLOOR = {"float64": 1e-3, "float32": 1e-2}
+OTHER_STEPS = (1 / 16, 16)  # tried where the first disagrees: J may bend more than usual there, or lose more digits
+TOLERANCE = 1e-6
+# What an error must be compared with at least, as a part of max(1, |J|): two objectives are subtracted, and the digits
+# that this costs must not look like a wrong rule.
+FLOOR = 1e-3
+ROUNDING = 1e-3  # how far a float32 gradient may be from the float64 one, as a part of the largest entry of all
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,22 @@ class GradientReport(Mapping[str, float]):
         What counts as equal.
     corners : tuple of Corner
         Entries with two slopes, left out of the errors where the gradient lies between the two.
+    rounding : mapping of str to float
+        For a float32 graph: how far each gradient is from that in float64, as a part of the largest entry of all.
     """
 
     errors: Mapping[str, float]
     worst: Mapping[str, tuple[int, ...]]
     checked: Mapping[str, tuple[int, int]]
     tolerance: float
-    corners: tuple[Corner, ...] = field(default=())
+    corners: tuple[Corner, ...] = ()
+    rounding: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether every error is within the tolerance."""
-        return all(error <= self.tolerance for error in self.errors.values())
+        """Whether every error is within the tolerance, and float32 near float64."""
+        within = all(error <= self.tolerance for error in self.errors.values())
+        return within and all(distance <= ROUNDING for distance in self.rounding.values())
 
     def __getitem__(self, name: str) -> float:
         """The relative error of one parameter's gradient."""
@@ -79,6 +86,9 @@ class GradientReport(Mapping[str, float]):
             verdict = "ok" if error <= self.tolerance else f"WRONG at {self.worst[name]}"
             some, all_ = self.checked[name]
             lines.append(f"{name}: relative error {error:.1e} over {some} of {all_} entries, {verdict}")
+        for name, distance in self.rounding.items():
+            verdict = "ok" if distance <= ROUNDING else "WRONG"
+            lines.append(f"{name}: in float32, off by {distance:.1e} of the largest gradient, {verdict}")
         for c in self.corners:
             where = f"{c.parameter}[{', '.join(map(str, c.index))}]"
             lines.append(
@@ -92,13 +102,14 @@ def check_gradients(
     values: Mapping[str, Array],
     *,
     step: float = STEP,
-    tolerance: float | None = None,
+    tolerance: float = TOLERANCE,
     max_entries: int = 500,
     seed: int = 0,
 ) -> GradientReport:
     """Compare every parameter's gradient with centred differences (J(w + h) − J(w − h)) / 2h.
 
-    The differences are taken in float64, whatever the graph's dtype is: in float32 they are worth three digits at best.
+    In float32, differences are worth three digits at best. A float32 graph is therefore checked in float64, at the same
+    values and with the same rules; then its own gradients need only be near those.
 
     Parameters
     ----------
@@ -107,8 +118,8 @@ def check_gradients(
         As for `value_and_grad`.
     step : float
         h, as a part of max(1, |w|).
-    tolerance : float, optional
-        Relative; by default 1e-6 in float64, 1e-4 in float32.
+    tolerance : float
+        Relative.
     max_entries : int
         At most so many entries of each parameter, drawn at random where there are more: two passes an entry.
     seed : int
@@ -120,34 +131,45 @@ def check_gradients(
         Behaves as a mapping from parameter to relative error; ``report.ok``, ``print(report)``.
     """
     limit = positive_int(max_entries, "max_entries")
-    bound = TOLERANCE[graph.dtype] if tolerance is None else tolerance
-    J, grads = value_and_grad(graph, values)
+    nudges = [positive(step, "step") * factor for factor in (1, *OTHER_STEPS)]
+    bound = positive(tolerance, "tolerance")
+    rng = generator(seed)
+    _, own = value_and_grad(graph, values)  # checks the values
     nudged = _Nudged(graph, values)
-    rng = np.random.default_rng(seed)
+    J, grads = value_and_grad(nudged.graph, nudged.values)
+    floor = FLOOR * max(1.0, abs(J))
     errors: dict[str, float] = {}
     worst: dict[str, tuple[int, ...]] = {}
     checked: dict[str, tuple[int, int]] = {}
     corners: list[Corner] = []
     for name in graph.parameters:
-        gradient = grads[name].astype("float64")
-        size = max(1.0, abs(J)) if graph.dtype == "float64" else float(np.abs(gradient).max())
-        floor = FLOOR[graph.dtype] * size + np.finfo(np.float64).tiny
+        gradient = grads[name]
         entries = list(np.ndindex(gradient.shape))
         if len(entries) > limit:
             entries = [entries[i] for i in sorted(rng.choice(len(entries), limit, replace=False))]
         errors[name], worst[name], checked[name] = 0.0, entries[0], (len(entries), gradient.size)
         for index in entries:
             exact = float(gradient[index])
-            left, right, crossed = nudged.slopes(name, index, step)
-            low, high = (min(left, right), max(left, right)) if crossed else ((left + right) / 2,) * 2
-            slack = bound * floor + 1e-3 * (high - low)  # slopes to one side are good to the nudge only
-            if crossed and low - slack <= exact <= high + slack:
-                corners.append(Corner(name, index, left, right, exact))
-                continue
-            error = max(abs(exact - slope) / max(abs(exact), abs(slope), floor) for slope in (low, high))
+            error = inf
+            for nudge in nudges:
+                left, right, crossed = nudged.slopes(name, index, nudge)
+                low, high = (min(left, right), max(left, right)) if crossed else ((left + right) / 2,) * 2
+                slack = bound * floor + 1e-3 * (high - low)  # slopes to one side are good to the nudge only
+                if crossed and low - slack <= exact <= high + slack:
+                    corners.append(Corner(name, index, left, right, exact))
+                    error = 0.0
+                else:
+                    off = max(abs(exact - slope) / max(abs(exact), abs(slope), floor) for slope in (low, high))
+                    error = min(error, off)
+                if error <= bound:
+                    break
             if error > errors[name]:
                 errors[name], worst[name] = error, index
-    return GradientReport(errors, worst, checked, bound, tuple(corners))
+    rounding = {}
+    if graph.dtype == "float32":
+        largest = max(floor, *(float(np.abs(gradient).max()) for gradient in grads.values()))
+        rounding = {name: float(np.abs(own[name] - gradient).max()) / largest for name, gradient in grads.items()}
+    return GradientReport(errors, worst, checked, bound, tuple(corners), rounding)
 
 
 class _Nudged:
@@ -156,28 +178,31 @@ class _Nudged:
     def __init__(self, graph: Graph, values: Mapping[str, Array]) -> None:
         ops = graph.table
         self._kinked = tuple({e.inputs[0] for e in graph.equations if ops[e.op].corner})
-        self._run = prepare(graph.with_dtype("float64"), keep=self._kinked)
-        self._values = {name: np.array(values[name], "float64", order="C") for name in graph.given}
+        self.graph = graph.with_dtype("float64")
+        self.values = {name: np.array(values[name], "float64", order="C") for name in graph.given}
+        self._run = prepare(self.graph, keep=self._kinked)
 
     def at(self, name: str, index: tuple[int, ...], w: float) -> tuple[float, list[Array]]:
         """J with the entry set to w, and on which side of their corners the activations are."""
-        array = self._values[name]
+        array = self.values[name]
         old, array[index] = array[index], w
         try:
-            J, _ = self._run(self._values)
+            J, _ = self._run(self.values)
+            return J, [np.sign(self._run[kinked]) for kinked in self._kinked]
         finally:
             array[index] = old
-        return J, [np.sign(self._run[kinked]) for kinked in self._kinked]
 
     def slopes(self, name: str, index: tuple[int, ...], step: float) -> tuple[float, float, bool]:
         """The slope of J to the left, to the right, and whether a corner lies between the two.
 
         Where the nudge crosses a corner it is made smaller, until only a corner at the entry itself is left.
         """
-        w = float(self._values[name][index])
+        w = float(self.values[name][index])
         J, here = self.at(name, index, w)
         for h in (step * max(1.0, abs(w)) / shrink for shrink in (1, 16, 256)):
             above, below = w + h, w - h
+            if not below < w < above:
+                raise ValueError(f"step: expected enough to change {name}[{index}] = {w:g}, received {step:g}")
             (J_above, sides_above), (J_below, sides_below) = (self.at(name, index, v) for v in (above, below))
             left, right = (J - J_below) / (w - below), (J_above - J) / (above - w)
             crossed = any(
@@ -210,8 +235,11 @@ def step_errors(
     list of float
         |difference − gradient|, one for each nudge.
     """
-    if parameter not in graph.parameters:
-        raise ValueError(f"parameter: expected one of {', '.join(graph.parameters)}, received {parameter!r}")
+    one_of(parameter, graph.parameters, "parameter")
+    shape = graph.variables[parameter].shape
+    if not isinstance(index, tuple) or index not in np.ndindex(shape):
+        raise ValueError(f"index: expected that of an entry of {parameter}, shape {shape}, received {index!r}")
+    steps = [positive(h, "steps") for h in steps]
     _, grads = value_and_grad(graph, values)
     run = prepare(graph)
     nudged = {name: np.array(values[name], order="C") for name in graph.given}
@@ -256,15 +284,26 @@ def check_vjp(
     step : float
         The nudge along ``v``.
     """
-    op = OPS[op] if isinstance(op, str) else op
+    if not isinstance(op, Op):
+        one_of(op, tuple(OPS), "op")
+        op = OPS[op]
     numbers = dict(attrs or {})
+    if numbers.keys() != op.attrs.keys():
+        raise ValueError(f"attrs: expected {', '.join(op.attrs) or 'none'}, received {', '.join(numbers) or 'none'}")
+    if len(inputs) < 1 or (len(inputs) != len(op.vjps) and not op.variadic):
+        expected = "at least 1" if op.variadic else len(op.vjps)
+        raise ValueError(f"inputs: {op.name} expected {expected}, received {len(inputs)}")
+    if argnum not in range(len(inputs)):
+        raise ValueError(f"argnum: expected one of 0 to {len(inputs) - 1}, received {argnum!r}")
     vjp = op.vjp(argnum)
     if vjp is None:
         raise ValueError(f"argnum: {op.name} has no derivative with respect to its input {argnum}")
+    step = positive(step, "step")
     for position, array in enumerate(inputs):
         if not isinstance(array, np.ndarray) or array.dtype != np.float64:
-            raise TypeError(f"inputs[{position}]: expected a float64 array, received {array!r}")
-    rng = np.random.default_rng(seed)
+            received = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"inputs[{position}]: expected a float64 array, received {received}")
+    rng = generator(seed)
     shapes = [array.shape for array in inputs]
 
     def forward(moved: Array) -> Array:
