@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mlp.engine import Run, check_array, prepare
-from mlp.graph import Graph, non_negative, positive_int
+from mlp.engine import Run, check_array, is_finite, prepare
+from mlp.graph import Graph, generator, non_negative, positive, positive_int
 from mlp.ops import Array
 
 Update = Callable[[dict[str, Array], dict[str, Array]], None]
@@ -106,7 +106,7 @@ def sgd(
     DivergenceError
         When J is not finite any more, with the step, the last finite J, and the history up to there.
     """
-    rate = _positive(lr, "lr")
+    rate = positive(lr, "lr")
 
     def update(params: dict[str, Array], grads: dict[str, Array]) -> None:
         for name, param in params.items():
@@ -135,12 +135,13 @@ def adam(
     Parameters are those of `sgd`, and ``beta1``, ``beta2`` in [0, 1), the decay of the two means, ``epsilon`` > 0. The
     regulariser is part of the gradient, as everywhere in this book; AdamW takes the decay out of it.
     """
-    rate, tiny = _positive(lr, "lr"), _positive(epsilon, "epsilon")
+    rate, tiny = positive(lr, "lr"), positive(epsilon, "epsilon")
+    beta1, beta2 = non_negative(beta1, "beta1"), non_negative(beta2, "beta2")
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
-        if non_negative(beta, name) >= 1:
+        if beta >= 1:
             raise ValueError(f"{name}: expected a number in [0, 1), received {beta}")
-    mean = {name: np.zeros_like(param) for name, param in params.items()}
-    square = {name: np.zeros_like(param) for name, param in params.items()}
+    mean = {name: np.zeros(graph.variables[name].shape, graph.dtype) for name in graph.parameters}
+    square = {name: np.zeros_like(zeros) for name, zeros in mean.items()}
     steps = 0
 
     def update(params: dict[str, Array], grads: dict[str, Array]) -> None:
@@ -175,8 +176,11 @@ def _train(
     if size > total:
         raise ValueError(f"batch_size: expected at most the {total} examples, received {size}")
     epochs = positive_int(epochs, "epochs")
+    for what, function in (("evaluate", evaluate), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{what}: expected a function or None, received {function!r}")
     current = _checked_params(graph, params)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     recorded = [name for name in ("L", "s") if name in graph.variables]
     runs: dict[int, tuple[Run, list[Array], dict[str, Array]]] = {}
     for n in {size, total % size or size}:  # the last minibatch of an epoch may be smaller
@@ -201,8 +205,11 @@ def _train(
             for name in recorded:
                 getattr(history, name).append(float(run[name]))
             history.sizes.append(len(chosen))
-            with np.errstate(all="ignore"):  # an update that overflows is reported at the next step, by its J
+            with np.errstate(all="ignore"):  # an update that overflows is reported: by the next J, or below
                 update(current, grads)
+        for name, param in current.items():
+            if not is_finite(param):
+                raise _diverged(history, FloatingPointError(f"{name}: expected finite numbers after the last update"))
         if evaluate is not None:
             history.evaluations.append(evaluate({name: param.copy() for name, param in current.items()}))
         if progress is not None:
@@ -228,12 +235,6 @@ def _diverged(history: History, error: Exception) -> DivergenceError:
     )
 
 
-def _positive(value: float, name: str) -> float:
-    if non_negative(value, name) == 0:
-        raise ValueError(f"{name}: expected a finite number > 0, received {value}")
-    return float(value)
-
-
 def _input_and_target(graph: Graph) -> tuple[str, str]:
     """The names of the one input and the one target that the data are for."""
     by_role = [[name for name in graph.inputs if graph.variables[name].role == role] for role in ("input", "target")]
@@ -242,15 +243,17 @@ def _input_and_target(graph: Graph) -> tuple[str, str]:
     return by_role[0][0], by_role[1][0]
 
 
-def _checked_data(graph: Graph, names: tuple[str, str], data: tuple[Array, Array]) -> tuple[Array, Array]:
+def _checked_data(graph: Graph, names: tuple[str, str], data: object) -> tuple[Array, Array]:
     """X and Y as rows, after checking them as one large batch."""
     if not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(f"data: expected a pair (X, Y), received {type(data).__name__}")
+        received = f"{len(data)} parts" if isinstance(data, tuple | list) else type(data).__name__
+        raise TypeError(f"data: expected a pair (X, Y), received {received}")
     X, Y = data
     for name, part in zip(("X", "Y"), (X, Y), strict=True):
-        if not isinstance(part, np.ndarray) or part.ndim != 2 or part.shape[1] < 1:
-            received = part.shape if isinstance(part, np.ndarray) else type(part).__name__
-            raise ValueError(f"{name}: expected a matrix, an example a column, received {received}")
+        if not isinstance(part, np.ndarray):
+            raise TypeError(f"{name}: expected an array, an example a column, received {type(part).__name__}")
+        if part.ndim != 2 or part.shape[1] < 1:
+            raise ValueError(f"{name}: expected a matrix, an example a column, received shape {part.shape}")
     if X.shape[1] != Y.shape[1]:
         raise ValueError(f"data: expected as many columns in Y as in X, {X.shape[1]}, received {Y.shape[1]}")
     whole = graph.with_batch(X.shape[1])
@@ -262,7 +265,7 @@ def _checked_data(graph: Graph, names: tuple[str, str], data: tuple[Array, Array
 def _checked_params(graph: Graph, params: Mapping[str, Array]) -> dict[str, Array]:
     """Copies of the caller's parameters."""
     if not isinstance(params, Mapping) or params.keys() != set(graph.parameters):
-        received = ", ".join(map(str, params)) if isinstance(params, Mapping) else type(params).__name__
+        received = (", ".join(map(str, params)) or "none") if isinstance(params, Mapping) else type(params).__name__
         raise ValueError(f"params: expected {', '.join(graph.parameters)}, received {received}")
     for name in graph.parameters:
         check_array(graph, name, params[name])
