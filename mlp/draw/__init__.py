@@ -1,0 +1,164 @@
+"""Pictures of a graph: squares are variables, circles are operators, edges are what the equations read and write.
+
+`to_svg` is what pages and notebooks show; `to_digraph` is the same graph for Graphviz. Neither computes anything, and
+what a reader can do with a picture is the business of `views`.
+"""
+
+import re
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from mlp.draw import svg as _svg
+from mlp.graph import Graph
+
+if TYPE_CHECKING:
+    from mlp.draw.dot import Digraph
+    from mlp.engine import Step
+
+__all__ = ["mimebundle", "to_digraph", "to_svg"]
+
+DIRECTIONS, RANKDIRS = ("forward", "backward"), ("LR", "TB")
+FULL = 1000  # equations: a picture of each node beyond that would be useless and huge
+
+
+def to_svg(
+    graph: Graph,
+    step: "Step | None" = None,
+    *,
+    direction: str | None = None,
+    shapes: bool = False,
+    title: str | None = None,
+    rankdir: str = "LR",
+    outline: bool | None = None,
+    id_prefix: str | None = None,
+    standalone: bool = False,
+) -> str:
+    """Draw a graph as SVG to be put into a page.
+
+    Every square has ``data-variable``, every circle ``data-equation`` and ``data-op``, every edge ``data-variable``,
+    ``data-equation`` and, where it is read, ``data-argnum``. What a step lights has the class ``mlp-current``, the
+    variable it writes ``mlp-written``, and ``mlp-final`` where all instalments have arrived. Positions do not depend on
+    the step or the direction.
+
+    Parameters
+    ----------
+    graph : Graph
+    step : Step, optional
+        Lights the operator of this step and the edges that it uses.
+    direction : str, optional
+        ``"forward"`` or ``"backward"``: which way the arrows go. By default the step's phase, else forward. Backward,
+        squares show cotangents; where none is computed, the variable stays, and its edge has no arrow.
+    shapes : bool
+        Whether squares also say their variable's shape.
+    title : str, optional
+        The accessible name. By default made from the graph or the step; a description always is.
+    rankdir : str
+        ``"LR"``, from left to right, or ``"TB"``, from top to bottom, as a phone wants it.
+    outline : bool, optional
+        Whether layers become boxes, of which many are left out. By default above 20 layers, and for any other graph
+        that is too large to be read.
+    id_prefix : str, optional
+        Gives ids to the picture, its title (``…-title``) and description (``…-desc``). By default nothing has an id.
+    standalone : bool
+        For a file or an image: on white, in plain colours, since no page's theme can reach it.
+
+    Returns
+    -------
+    str
+        An ``svg`` element.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what was received; or the variable whose TeX cannot be drawn.
+    """
+    direction = _checked(graph, step, direction, rankdir)
+    for what, value in {"shapes": shapes, "standalone": standalone}.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{what}: expected True or False, received {value!r}")
+    if outline is not None and not isinstance(outline, bool):
+        raise TypeError(f"outline: expected True, False or None, received {outline!r}")
+    if outline is False and len(graph.equations) > FULL:
+        raise ValueError(
+            f"outline: expected True or None for {len(graph.equations):,} equations, received False; "
+            f"a full picture has at most {FULL:,}"
+        )
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"title: expected text, received {title!r}")
+    if id_prefix is not None and not (isinstance(id_prefix, str) and re.fullmatch(r"[A-Za-z][\w-]*", id_prefix, re.A)):
+        raise ValueError(f"id_prefix: expected a letter, then letters, digits, '-' or '_', received {id_prefix!r}")
+    return _svg.picture(
+        graph,
+        step,
+        direction=direction,
+        shapes=shapes,
+        title=title,
+        rankdir=rankdir,
+        outlined=outline,
+        id_prefix=id_prefix,
+        standalone=standalone,
+    )
+
+
+def to_digraph(
+    graph: Graph,
+    step: "Step | None" = None,
+    *,
+    direction: str | None = None,
+    shapes: bool = False,
+    rankdir: str = "LR",
+) -> "Digraph":
+    """Give a graph to Graphviz: one node a variable, one an equation, one edge for each reading and writing.
+
+    Parameters
+    ----------
+    graph, step, direction, shapes, rankdir
+        As for `to_svg`.
+
+    Returns
+    -------
+    graphviz.Digraph
+        With plain Unicode labels, which every Graphviz can draw. A variable's node is called by its name, an
+        equation's ``equation 0`` and so on. It renders without a ``dot`` program where ``pygraphviz`` is installed.
+    """
+    from mlp.draw.dot import digraph
+
+    return digraph(graph, step, _checked(graph, step, direction, rankdir), shapes, rankdir)
+
+
+def figure(picture: str, label: str) -> str:
+    """Wrap an inline picture so that it scrolls in a box of its own, by keyboard too, where the page is narrow."""
+    return (
+        '<figure class="mlp-graph" style="margin:1em 0">'
+        f'<div class="mlp-scroll" role="group" tabindex="0" aria-label="{escape(label)}" '
+        f'style="overflow-x:auto;text-align:center">{picture}</div></figure>'
+    )
+
+
+def mimebundle(graph: Graph) -> dict[str, str]:
+    """Show a graph in Jupyter and in the book: inline where the page can take it, else as an image."""
+    return {
+        "text/html": figure(to_svg(graph), "Computational graph, scrolls sideways"),
+        "image/svg+xml": to_svg(graph, standalone=True),
+    }
+
+
+def _checked(graph: Any, step: Any, direction: Any, rankdir: Any) -> str:
+    """Check what both drawings take; return the direction."""
+    if not isinstance(graph, Graph):
+        raise TypeError(f"graph: expected a Graph, received {graph!r}")
+    if rankdir not in RANKDIRS:
+        raise ValueError(f"rankdir: expected one of {', '.join(RANKDIRS)}, received {rankdir!r}")
+    if direction is not None and direction not in DIRECTIONS:
+        raise ValueError(f"direction: expected one of {', '.join(DIRECTIONS)}, received {direction!r}")
+    if step is not None:
+        if not all(hasattr(step, field) for field in ("index", "phase", "equation", "argnum", "final")):
+            raise TypeError(f"step: expected a Step of a trace, or None, received {step!r}")
+        if graph.maker(step.equation.output) != step.equation:
+            raise ValueError(f"step: expected a step of this graph, received one of '{step.equation}'")
+        if direction not in (None, step.phase):
+            raise ValueError(f"direction: expected {step.phase!r}, the step's phase, received {direction!r}")
+        return str(step.phase)
+    if direction == "backward" and graph.objective is None:
+        raise ValueError("direction: expected 'forward' for a graph without objective, received 'backward'")
+    return direction or "forward"
