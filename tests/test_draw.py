@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import replace
@@ -210,6 +209,12 @@ def test_backward_squares_hold_cotangents_where_there_are_any() -> None:
 
 
 def test_positions_do_not_depend_on_step_or_direction() -> None:
+    wide = [Variable("x", (2, 1)), Variable("W", (2, 2), role="parameter", tex=r"\mathbf{W}^{(4999)}")]
+    ends = [Equation("matmul", ("W", "x"), "a_long_name"), Equation("l2", ("a_long_name",), "J", {"weight_decay": 1})]
+    for graph in (Graph(wide, ends), network([2] * 30)):
+        looks = [draw.to_svg(graph, direction=way) for way in ("forward", "backward")]
+        first, second = ([e.get("transform") for e in with_class(parse(p), "mlp-node")] for p in looks)
+        assert first == second
     graph, values = running_example()
     pictures = [draw.to_svg(graph, direction=way) for way in ("forward", "backward")]
     pictures += [draw.to_svg(graph, step) for step in mlp.trace(graph, values)]
@@ -246,7 +251,7 @@ def test_a_step_lights_what_it_uses() -> None:
 
 def test_an_instalment_is_not_final() -> None:
     graph, values = diamond()
-    told = [draw.svg._title(graph, s, s.phase) for s in mlp.trace(graph, values) if s.argnum is not None]
+    told = [draw.svg.title_of(graph, s, s.phase) for s in mlp.trace(graph, values) if s.argnum is not None]
     assert sum("∂J/∂h" in title and "not final" in title for title in told) == 1
     assert sum("∂J/∂h" in title and title.endswith(", final") for title in told) == 1
 
@@ -309,6 +314,20 @@ def test_mimebundle() -> None:
     alone = bundle["image/svg+xml"]
     parse(alone)
     assert "var(" not in alone and 'color="#1F2328"' in alone
+
+
+def test_a_picture_shows_itself_in_a_cell() -> None:
+    graph, values = running_example()
+    shown = draw.picture(graph, direction="backward", shapes=True)
+    bundle = shown._repr_mimebundle_()
+    assert bundle.keys() == {"text/plain", "text/html", "image/svg+xml"}
+    assert bundle["text/plain"].startswith("Computational graph of J, backward. The cotangents travel back from J")
+    svg = ET.fromstring(bundle["text/html"])[0][0]
+    assert svg.get("data-direction") == "backward" and svg.findtext(f"{SVG}desc") == shown.description
+    step = mlp.trace(graph, values)[2]
+    assert draw.picture(graph, step).title == "Step 3, forward: o = W⁽²⁾ h"
+    with pytest.raises(ValueError, match="rankdir: expected"):
+        draw.picture(graph, rankdir="up")
 
 
 @pytest.mark.parametrize("missing", ["ziamath", "graphviz"])
@@ -406,9 +425,7 @@ def test_keywords_of_dot_as_names() -> None:
 
 def test_outline_of_a_deep_network() -> None:
     graph = network([3, *[4] * 4999, 2], weight_decay=0.1)
-    start = time.perf_counter()
     root = parse(draw.to_svg(graph))
-    assert time.perf_counter() - start < 5, "far below a second on a quiet machine"
     texts = [e.text for e in root.iter(f"{SVG}text")]
     assert [t for t in texts if t.startswith("layer")] == [f"layer {n:,}" for n in (1, 2, 3, 4998, 4999, 5000)]
     assert "4,994 more" in texts
@@ -449,12 +466,10 @@ def test_large_graphs_by_hand(count: int) -> None:
     equations.append(Equation("add", tuple(f"e{i}" for i in range(count)), "all"))
     equations.append(Equation("l2", ("all", *(v.name for v in given_)), "J", {"weight_decay": 1.0}))
     graph = Graph(given_, equations)
-    start = time.perf_counter()
     for look in LOOKS:
         root = parse(draw.to_svg(graph, **look))
         assert len(with_class(root, "mlp-gap")) == 1
         assert len(with_class(root, "mlp-node")) < 100
-    assert time.perf_counter() - start < 10
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """Pictures of a graph: squares are variables, circles are operators, edges are what the equations read and write.
 
-`to_svg` is what pages and notebooks show; `to_digraph` is the same graph for Graphviz. Neither computes anything, and
-what a reader can do with a picture is the business of `views`.
+`picture` is what a cell shows, `to_svg` what a page takes in; `to_digraph` is the same graph for Graphviz. None of them
+computes anything, and what a reader can do with a picture is the business of `views`.
 """
 
 import re
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mlp.draw.dot import Digraph
     from mlp.engine import Step
 
-__all__ = ["mimebundle", "to_digraph", "to_svg"]
+__all__ = ["Picture", "mimebundle", "picture", "to_digraph", "to_svg"]
 
 DIRECTIONS, RANKDIRS = ("forward", "backward"), ("LR", "TB")
 FULL = 1000  # equations: a picture of each node beyond that would be useless and huge
@@ -87,7 +88,7 @@ def to_svg(
         raise TypeError(f"title: expected text, received {title!r}")
     if id_prefix is not None and not (isinstance(id_prefix, str) and re.fullmatch(r"[A-Za-z][\w-]*", id_prefix, re.A)):
         raise ValueError(f"id_prefix: expected a letter, then letters, digits, '-' or '_', received {id_prefix!r}")
-    return _svg.picture(
+    return _svg.draw(
         graph,
         step,
         direction=direction,
@@ -126,21 +127,65 @@ def to_digraph(
     return digraph(graph, step, _checked(graph, step, direction, rankdir), shapes, rankdir)
 
 
-def figure(picture: str, label: str) -> str:
-    """Wrap an inline picture so that it scrolls in a box of its own, by keyboard too, where the page is narrow."""
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """A picture that shows itself in Jupyter and in the book: inline where the page can take it, else as an image.
+
+    Attributes
+    ----------
+    title, description : str
+        What it shows, in words.
+    html : str
+        The inline picture in a ``figure``, in a box that scrolls, by keyboard too, where the page is narrow.
+    svg : str
+        The standalone picture.
+    """
+
+    title: str
+    description: str
+    html: str
+    svg: str
+
+    def __repr__(self) -> str:
+        """Its words."""
+        return f"{self.title}. {self.description}"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self.html, "image/svg+xml": self.svg}
+
+
+def picture(graph: Graph, step: "Step | None" = None, **options: Any) -> Picture:
+    """Show a graph at the end of a cell, as its last expression, with the options of `to_svg`.
+
+    Parameters
+    ----------
+    graph, step, **options
+        As for `to_svg`; ``id_prefix`` and ``standalone`` are the picture's own business.
+
+    Returns
+    -------
+    Picture
+    """
+    inline, alone = to_svg(graph, step, **options), to_svg(graph, step, **options, standalone=True)
+    direction = options.get("direction") or (step.phase if step else "forward")
+    title = options.get("title") or _svg.title_of(graph, step, direction)
+    chosen = _svg.choose(graph, options.get("outline"))
+    return Picture(title, _svg.description_of(graph, chosen, step, direction), figure(inline, title), alone)
+
+
+def figure(inline: str, title: str) -> str:
+    """Put an inline picture into a ``figure``, in a box that scrolls where the page is narrow."""
     return (
-        '<figure class="mlp-graph" style="margin:1em 0">'
-        f'<div class="mlp-scroll" role="group" tabindex="0" aria-label="{escape(label)}" '
-        f'style="overflow-x:auto;text-align:center">{picture}</div></figure>'
+        '<figure class="mlp-graph">'
+        f'<div class="mlp-scroll" role="group" tabindex="0" aria-label="{escape(title)}; scrolls where it is too wide" '
+        f'style="overflow-x:auto;text-align:center">{inline}</div></figure>'
     )
 
 
 def mimebundle(graph: Graph) -> dict[str, str]:
-    """Show a graph in Jupyter and in the book: inline where the page can take it, else as an image."""
-    return {
-        "text/html": figure(to_svg(graph), "Computational graph, scrolls sideways"),
-        "image/svg+xml": to_svg(graph, standalone=True),
-    }
+    """What Jupyter shows of a graph, besides the text that `Graph` itself gives."""
+    shown = picture(graph)
+    return {"text/html": shown.html, "image/svg+xml": shown.svg}
 
 
 def _checked(graph: Any, step: Any, direction: Any, rankdir: Any) -> str:

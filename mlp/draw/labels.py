@@ -64,7 +64,6 @@ class Formula:
     bottom: float
 
 
-@lru_cache(maxsize=4096)
 def formula(tex: str, size: float, what: str) -> Formula:
     """Draw TeX as one path.
 
@@ -82,29 +81,36 @@ def formula(tex: str, size: float, what: str) -> Formula:
     ValueError
         Where it is not TeX, or has a command that cannot be drawn.
     """
-    check_commands(tex, what)
+    try:
+        return _drawn(tex, size)
+    except ValueError as error:
+        raise ValueError(f"{what}: expected TeX that can be drawn, received {tex!r} ({error})") from None
+
+
+@lru_cache(maxsize=4096)
+def _drawn(tex: str, size: float) -> Formula:
+    _check_commands(tex)
     with _ziamath:
         svg2, ziamath.config.svg2 = ziamath.config.svg2, False
         try:
             drawn = ziamath.Math(ET.fromstring(tex2mml(tex, inline=True)), size=size, margin=0).svgxml()
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise ValueError(f"{what}: expected TeX that can be drawn, received {tex!r} ({reason})") from None
+        except Exception as error:  # of whatever kind: it comes from what was written, not from us
+            raise ValueError(str(error) or type(error).__name__) from None
         finally:
             ziamath.config.svg2 = svg2
     left, top, width, height = (float(number) for number in drawn.attrib["viewBox"].split())
     if not all(map(isfinite, (left, top, width, height))) or not 0 < width < 1e4 or not 0 < height < 1e4:
-        raise ValueError(f"{what}: expected TeX that can be drawn, received {tex!r} (it has no extent)")
+        raise ValueError("it has no extent")
     path = " ".join(filter(None, map(_outline_of, drawn.iter())))
     return Formula(_shifted(path, -left), width, top, top + height)
 
 
-def check_commands(tex: str, what: str) -> None:
+def _check_commands(tex: str) -> None:
     """Raise ValueError for an unknown command, which ziamath would draw as if it were a word."""
     environments = [f"\\{name}" for name in re.findall(r"\\begin\s*\{(.*?)\}", tex)]
     for command in [*re.findall(r"\\[A-Za-z]+", tex), *environments]:
         if not (command in _known_commands() or convert_symbol(command)):
-            raise ValueError(f"{what}: expected TeX commands that can be drawn, received {command} in {tex!r}")
+            raise ValueError(f"unknown command {command}")
 
 
 @lru_cache(maxsize=1)

@@ -68,7 +68,12 @@ def _style(standalone: bool) -> str:
     return (STYLE % LIGHT + night + RULES).replace("\n", "")
 
 
-def picture(
+def choose(graph: Graph, outlined: bool | None) -> Picture:
+    """All of the graph, or, by default where that is too much, an outline."""
+    return outline(graph) if (needs_outline(graph) if outlined is None else outlined) else full(graph)
+
+
+def draw(
     graph: Graph,
     step: "Step | None",
     *,
@@ -81,7 +86,7 @@ def picture(
     standalone: bool,
 ) -> str:
     """Draw, with all arguments checked."""
-    chosen = outline(graph) if (needs_outline(graph) if outlined is None else outlined) else full(graph)
+    chosen = choose(graph, outlined)
     layout = arrange(graph, chosen)
     lit = _Lit.of(graph, chosen, step)
     nodes = {
@@ -114,8 +119,8 @@ def _document(
     body: Iterable[str],
 ) -> str:
     width, height = number(plane.width), number(plane.height)
-    heading = title if title is not None else _title(graph, step, direction)
-    told = _description(graph, chosen, step, direction)
+    heading = title if title is not None else title_of(graph, step, direction)
+    told = description_of(graph, chosen, step, direction)
     ids = {part: f' id="{escape(id_prefix)}-{part}"' if id_prefix else "" for part in ("title", "desc")}
     name = f'aria-label="{escape(heading)}"'
     if id_prefix:
@@ -136,7 +141,8 @@ def _document(
     )
 
 
-def _title(graph: Graph, step: "Step | None", direction: str) -> str:
+def title_of(graph: Graph, step: "Step | None", direction: str) -> str:
+    """Name a picture."""
     if step is not None:
         return labels.step_words(graph, step)
     goal = graph.objective or graph.output
@@ -144,7 +150,8 @@ def _title(graph: Graph, step: "Step | None", direction: str) -> str:
     return f"Computational graph{of}, {direction}"
 
 
-def _description(graph: Graph, chosen: Picture, step: "Step | None", direction: str) -> str:
+def description_of(graph: Graph, chosen: Picture, step: "Step | None", direction: str) -> str:
+    """Say in sentences what a picture shows."""
     told = labels.describe(graph, direction)
     if any(box.kind != "operator" for box in chosen.boxes):
         hidden = [f"{len(box.equations):,} equations as one box" for box in chosen.boxes if box.kind == "gap"]
@@ -199,7 +206,7 @@ def _node(graph: Graph, chosen: Picture, key: Key, direction: str, shapes: bool,
         current = (" mlp-current mlp-" + direction) if lit.box == key else ""
         return _circle(graph, box, current) if box.kind == "operator" else _rounded(graph, box, current)
     if key in chosen.hidden:
-        return _stand_in(chosen.hidden[key])
+        return _stand_in(graph, chosen.hidden[key])
     written = lit.written == key
     classes = f" mlp-current mlp-written mlp-{direction}" if written else ""
     classes += " mlp-final" if written and lit.final else ""
@@ -211,15 +218,17 @@ def _square(graph: Graph, name: str, direction: str, shapes: bool, classes: str)
     what = f"tex of variable {name!r}"
     symbol = labels.formula(variable.tex, SYMBOL, what)
     kind = f"mlp-node mlp-variable mlp-{variable.role}"
-    if direction == "backward":
-        if graph.needs_gradient(name):
-            symbol = labels.formula(labels.cotangent_tex(graph, name), FRACTION, what)
-            kind += " mlp-cotangent"
-        else:
-            kind += " mlp-unused"
     height = SHAPED if shapes else SQUARE
     shape = labels.shape_text(variable.shape)
-    width = max(height, symbol.width + 8, len(shape) * 0.6 * TEXT + 10 if shapes else 0)
+    width = max(height, symbol.width + 10, len(shape) * 0.6 * TEXT + 10 if shapes else 0)
+    if direction == "backward" and graph.needs_gradient(name):
+        tex = labels.cotangent_tex(graph, name)
+        symbol = labels.formula(tex, FRACTION, what)
+        if symbol.width > width - 6:  # the square is as wide as in the forward picture
+            symbol = labels.formula(tex, FRACTION * (width - 6) / symbol.width, what)
+        kind += " mlp-cotangent"
+    elif direction == "backward":
+        kind += " mlp-unused"
     inside = _rect(width, height, 4) + _formula(symbol, -9 if shapes else 0, SYMBOL)
     if shapes:
         inside += _text(shape, height / 2 - 8)
@@ -227,11 +236,13 @@ def _square(graph: Graph, name: str, direction: str, shapes: bool, classes: str)
     return _Node(width, height, f'class="{kind}{classes}" {data}', inside)
 
 
-def _stand_in(names: Sequence[str]) -> _Node:
+def _stand_in(graph: Graph, names: Sequence[str]) -> _Node:
     """One square for many variables."""
-    inside = _rect(SQUARE + 14, SQUARE, 4) + _text("⋯", -4) + _text(f"{len(names):,}", 14)
-    attributes = f'class="mlp-node mlp-variable mlp-hidden" data-hidden="{len(names)}"'
-    return _Node(SQUARE + 14, SQUARE, attributes, inside)
+    width = SQUARE + 14
+    inside = _rect(width, SQUARE, 4) + _text("⋯", -2, 20) + _text(f"{len(names):,}", 15)
+    roles = {graph.variables[name].role for name in names}
+    kind = "mlp-node mlp-variable mlp-hidden" + " mlp-parameter" * (roles == {"parameter"})
+    return _Node(width, SQUARE, f'class="{kind}" data-hidden="{len(names)}"', inside)
 
 
 def _circle(graph: Graph, box: Box, classes: str) -> _Node:
@@ -258,7 +269,7 @@ def _rounded(graph: Graph, box: Box, classes: str) -> _Node:
     width, height = BOX
     inside = _rect(width, height, 16)
     if box.kind == "gap":
-        inside += _text("⋯", -4) + _text(box.label, 14)
+        inside += _text("⋯", -2, 20) + _text(box.label, 15)
     else:
         symbols = " ".join(graph.table[graph.equations[index].op].symbol for index in box.equations)
         inside += _text(box.label, -4) + _text(symbols, 14)
@@ -377,9 +388,8 @@ def _edge(graph: Graph, chosen: Picture, edge: Edge, direction: str, plane: _Pla
         lines, head = [_path(points)], ""
     kind = "mlp-write" if edge.argnum is None else "mlp-read"
     state = f"mlp-{direction}" if used else "mlp-unused"
-    data = f'data-variable="{escape(edge.name)}"' if edge.name in graph.variables else 'data-variable=""'
-    box = chosen.boxes[edge.box]
-    data += f' data-equation="{box.equations[0]}"'
+    named = f'data-variable="{escape(edge.name)}"' if edge.name in graph.variables else 'data-hidden=""'
+    data = f'{named} data-equation="{chosen.boxes[edge.box].equations[0]}"'
     data += f' data-argnum="{edge.argnum}"' if edge.argnum is not None else ""
     drawn = "".join(f'<path class="mlp-line" fill="none" stroke="currentColor" d="{line}"/>' for line in lines)
     drawn += f'<path class="mlp-head" fill="currentColor" d="{head}"/>' if head else ""
