@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "mimebundle", "picture", "to_digraph", "to_svg"]
 
 DIRECTIONS, RANKDIRS = ("forward", "backward"), ("LR", "TB")
-FULL = 1000  # equations: a picture of each node beyond that would be useless and huge
+FULL = 400  # equations: a picture of each node beyond that would be useless, and slow to draw
 
 
 def to_svg(

@@ -17,7 +17,7 @@ import graphviz
 
 from mlp.draw import labels
 from mlp.draw.layout import full
-from mlp.draw.svg import LIGHT, _Lit
+from mlp.draw.svg import LIGHT, Lit
 from mlp.graph import Graph
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
 
 def digraph(graph: Graph, step: "Step | None", direction: str, shapes: bool, rankdir: str) -> Digraph:
     """Draw, with all arguments checked."""
-    lit = _Lit.of(graph, full(graph), step)
+    lit = Lit.of(graph, full(graph), step)
     drawn = Digraph("graph", graph_attr={"rankdir": rankdir, "bgcolor": "transparent"})
-    drawn.attr("node", fontname="Helvetica,Arial,sans-serif", fontsize="14")
+    drawn.attr("node", fontname="Helvetica,Arial,sans-serif", fontsize="14", margin="0.04", height="0.6")
     for name, variable in graph.variables.items():
         backward = direction == "backward" and graph.needs_gradient(name)
         label = labels.cotangent_name(graph, name) if backward else labels.unicode_name(name)
@@ -72,7 +72,7 @@ def digraph(graph: Graph, step: "Step | None", direction: str, shapes: bool, ran
             label += f"\n{labels.shape_text(variable.shape)}"
         drawn.node(name, graphviz.escape(label).replace("\n", r"\n"), shape="square", **look)
     for index, equation in enumerate(graph.equations):
-        symbol = graphviz.escape(graph.table[equation.op].symbol)
+        symbol = graphviz.escape(labels.operator_text(graph, equation))
         look = {"color": LIGHT[direction], "penwidth": "4"} if lit.box == index else {}
         drawn.node(f"equation {index}", symbol, shape="circle", **look)
         for argnum, name in enumerate(equation.inputs):
@@ -90,7 +90,7 @@ def _arrow(direction: str, used: bool, bold: bool) -> dict[str, str]:
     if direction == "forward":
         return {"color": colour} | width
     if used:
-        return {"color": f"{colour}:invis:{colour}", "dir": "back"} | width
+        return {"color": f"{colour}:{colour}", "dir": "back"} | width
     return {"color": LIGHT["freed"], "dir": "none", "style": "dotted"}
 
 

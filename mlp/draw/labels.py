@@ -169,6 +169,17 @@ def operator_tex(graph: Graph, equation: Equation) -> str | None:
     return tex
 
 
+def operator_text(graph: Graph, equation: Equation) -> str:
+    """The operator's plain symbol, with this equation's own letters where they are single characters."""
+    op = graph.table[equation.op]
+    text = op.symbol
+    for attr, own in equation.symbols.items():
+        usual, other = (convert_symbol(tex) for tex in (op.attrs[attr], own))
+        if usual and other:
+            text = text.replace(chr(int(usual, 16)), chr(int(other, 16)))
+    return text
+
+
 # --- names and sentences --------------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,9 @@
 """Where things stand: a grid of columns (the order of computing) and rows, and edges along its lines.
 
 The longest chain of equations to the objective is one straight row. Parameters hang below the operator that reads them,
-targets above; a side branch, such as the regulariser, has a row of its own. An edge never crosses a node, edges share a
-line only where they leave one variable or enter one operator. Everything is linear in the graph's size, nothing
-recurses, and the same graph is always drawn alike. A large graph is drawn as an outline of its two ends.
+targets above; a side branch, such as the regulariser, has a row of its own. No edge runs through a node, and edges
+share a line only where they leave one variable or enter one operator. Nothing recurses, and the same graph is drawn
+alike on every machine. A large graph is drawn as an outline of its two ends.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -88,7 +88,7 @@ def draw(
     """Draw, with all arguments checked."""
     chosen = choose(graph, outlined)
     layout = arrange(graph, chosen)
-    lit = _Lit.of(graph, chosen, step)
+    lit = Lit.of(graph, chosen, step)
     nodes = {
         key: _node(graph, chosen, key, direction, shapes, lit)
         for key in sorted(layout.cells, key=layout.cells.__getitem__)
@@ -165,7 +165,7 @@ def description_of(graph: Graph, chosen: Picture, step: "Step | None", direction
 
 
 @dataclass(frozen=True)
-class _Lit:
+class Lit:
     """What a step lights: a box, edges (name, argument number or None for written), and the variable it writes."""
 
     box: int | None = None
@@ -174,17 +174,18 @@ class _Lit:
     final: bool = False
 
     @staticmethod
-    def of(graph: Graph, chosen: Picture, step: "Step | None") -> "_Lit":
+    def of(graph: Graph, chosen: Picture, step: "Step | None") -> "Lit":
+        """Find the step's nodes and edges in a picture."""
         if step is None:
-            return _Lit()
+            return Lit()
         index = next(i for i, equation in enumerate(graph.equations) if equation.output == step.equation.output)
         box = next(place for place, box in enumerate(chosen.boxes) if index in box.equations)
         inputs, output = step.equation.inputs, step.equation.output
         if step.argnum is None:
             edges = {(output, None), *((name, argnum) for argnum, name in enumerate(inputs))}
-            return _Lit(box, frozenset(edges), output, True)
+            return Lit(box, frozenset(edges), output, True)
         name = inputs[step.argnum]
-        return _Lit(box, frozenset({(output, None), (name, step.argnum)}), name, name in step.final)
+        return Lit(box, frozenset({(output, None), (name, step.argnum)}), name, name in step.final)
 
 
 # --- nodes ----------------------------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ class _Node:
     inside: str
 
 
-def _node(graph: Graph, chosen: Picture, key: Key, direction: str, shapes: bool, lit: _Lit) -> _Node:
+def _node(graph: Graph, chosen: Picture, key: Key, direction: str, shapes: bool, lit: Lit) -> _Node:
     if isinstance(key, int):
         box = chosen.boxes[key]
         current = (" mlp-current mlp-" + direction) if lit.box == key else ""
@@ -250,7 +251,7 @@ def _circle(graph: Graph, box: Box, classes: str) -> _Node:
     inside = f'<circle class="mlp-outline" r="{number(CIRCLE / 2)}" fill="none" stroke="currentColor"/>'
     tex = labels.operator_tex(graph, equation)
     if tex is None:
-        symbol = graph.table[equation.op].symbol
+        symbol = labels.operator_text(graph, equation)
         fitted = min(15.0, (CIRCLE - 6) / (0.56 * max(1, len(symbol))))
         inside += _text(symbol, 0.35 * fitted, fitted)
     else:
@@ -368,7 +369,7 @@ class _Axis:
         return self.middle[whole] + self.half.get(whole, 0.0) + (place - whole) * SPACE
 
 
-def _edge(graph: Graph, chosen: Picture, edge: Edge, direction: str, plane: _Plane, lit: _Lit) -> tuple[bool, str]:
+def _edge(graph: Graph, chosen: Picture, edge: Edge, direction: str, plane: _Plane, lit: Lit) -> tuple[bool, str]:
     """Whether it is lit, and an edge's group: its line, or two, and an arrow's head."""
     current = lit.box == edge.box and (edge.name, edge.argnum) in lit.edges
     if len(chosen.boxes[edge.box].equations) > 1:
