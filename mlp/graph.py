@@ -28,7 +28,7 @@ def tex_name(name: str, shape: Shape) -> str:
     """TeX of a variable's name: a trailing number is a superscript in brackets, scalars are not bold."""
     match = re.fullmatch(r"([A-Za-z]+)(\d*)", name)
     if match is None:
-        return r"\mathrm{" + re.sub(r"[^A-Za-z0-9]", " ", name) + "}"
+        return r"\mathrm{" + re.sub(r"\W|_", r"\ ", name) + "}"
     stem, number = match.groups()
     letter = stem if shape == () else rf"\mathbf{{{stem}}}"
     return f"{letter}^{{({number})}}" if number else letter

@@ -432,7 +432,7 @@ _ROWS = (
     ),
     Op(
         "squared_error",
-        "½‖·‖²",
+        "SE",
         lambda o, y: rf"\frac{{1}}{{2n}} \lVert {o} - {y} \rVert_F^2",
         loss_shape,
         squared_error,
@@ -470,7 +470,7 @@ _ROWS = (
     ),
     Op(
         "l2",
-        "λ/2‖·‖²",
+        "ℓ₂",
         lambda *W, weight_decay: rf"\frac{{{weight_decay}}}{{2}} {tex_norms(*W)}",
         scalar_shape,
         l2,

@@ -256,16 +256,6 @@ def test_an_instalment_is_not_final() -> None:
     assert sum("∂J/∂h" in title and title.endswith(", final") for title in told) == 1
 
 
-def test_operators_show_their_own_letters() -> None:
-    graph, _ = diamond()
-    source = draw.to_digraph(graph).source
-    assert "λ/2‖·‖²" in source and "μ/2‖·‖²" in source
-    circles = with_class(parse(draw.to_svg(graph)), "mlp-operator")
-    drawn = {e.get("data-equation"): [p.get("d") for p in e.iter(f"{SVG}path")] for e in circles}
-    norms = [str(i) for i, e in enumerate(graph.equations) if e.op == "l2"]
-    assert drawn[norms[0]] != drawn[norms[1]]
-
-
 def test_shapes() -> None:
     graph, _ = running_example()
     root = parse(draw.to_svg(graph, shapes=True))

@@ -72,7 +72,7 @@ def digraph(graph: Graph, step: "Step | None", direction: str, shapes: bool, ran
             label += f"\n{labels.shape_text(variable.shape)}"
         drawn.node(name, graphviz.escape(label).replace("\n", r"\n"), shape="square", **look)
     for index, equation in enumerate(graph.equations):
-        symbol = graphviz.escape(labels.operator_text(graph, equation))
+        symbol = graphviz.escape(graph.table[equation.op].symbol)
         look = {"color": LIGHT[direction], "penwidth": "4"} if lit.box == index else {}
         drawn.node(f"equation {index}", symbol, shape="circle", **look)
         for argnum, name in enumerate(equation.inputs):

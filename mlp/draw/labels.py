@@ -34,8 +34,7 @@ SYMBOLS = {
     "bias": "+",
     "add": "+",
     "sigmoid": r"\sigma",
-    "squared_error": r"\frac{1}{2} \lVert \mathrm{·} \rVert^2",
-    "l2": r"\frac{weight_decay}{2} \lVert \mathrm{·} \rVert^2",
+    "l2": r"\ell_2",
 }
 WORDS = {
     "matmul": "the matrix product",
@@ -163,21 +162,7 @@ def operator_tex(graph: Graph, equation: Equation) -> str | None:
     op = graph.table[equation.op]
     if op is not OPS.get(equation.op) or equation.op not in SYMBOLS:
         return rf"\mathrm{{{op.symbol}}}" if re.fullmatch("[A-Za-z]+", op.symbol) else None
-    tex = SYMBOLS[equation.op]
-    for attr, symbol in {**op.attrs, **equation.symbols}.items():
-        tex = tex.replace(attr, symbol)
-    return tex
-
-
-def operator_text(graph: Graph, equation: Equation) -> str:
-    """The operator's plain symbol, with this equation's own letters where they are single characters."""
-    op = graph.table[equation.op]
-    text = op.symbol
-    for attr, own in equation.symbols.items():
-        usual, other = (convert_symbol(tex) for tex in (op.attrs[attr], own))
-        if usual and other:
-            text = text.replace(chr(int(usual, 16)), chr(int(other, 16)))
-    return text
+    return SYMBOLS[equation.op]
 
 
 # --- names and sentences --------------------------------------------------------------------------------------------

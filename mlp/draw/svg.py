@@ -251,7 +251,7 @@ def _circle(graph: Graph, box: Box, classes: str) -> _Node:
     inside = f'<circle class="mlp-outline" r="{number(CIRCLE / 2)}" fill="none" stroke="currentColor"/>'
     tex = labels.operator_tex(graph, equation)
     if tex is None:
-        symbol = labels.operator_text(graph, equation)
+        symbol = graph.table[equation.op].symbol
         fitted = min(15.0, (CIRCLE - 6) / (0.56 * max(1, len(symbol))))
         inside += _text(symbol, 0.35 * fitted, fitted)
     else:
