@@ -15,11 +15,11 @@ from mlp.graph import Graph, generator, one_of, positive, positive_int
 from mlp.ops import OPS, OWN, Array, Op
 
 STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends
-OTHER_STEPS = (1 / 16, 16)  # tried where the first disagrees: J may bend more than usual there, or lose more digits
+OTHER_STEPS = (1 / 4, 1 / 16, 16)  # tried where the first disagrees: J may bend more there, or lose more digits
 TOLERANCE = 1e-6
 # What an error must be compared with at least, as a part of max(1, |J|): two objectives are subtracted, and the digits
 # that this costs must not look like a wrong rule.
-FLOOR = 1e-3
+FLOOR = 1e-2
 ROUNDING = 1e-3  # how far a float32 gradient may be from the float64 one, as a part of the largest entry of all
 
 
@@ -150,17 +150,25 @@ def check_gradients(
         errors[name], worst[name], checked[name] = 0.0, entries[0], (len(entries), gradient.size)
         for index in entries:
             exact = float(gradient[index])
-            error = inf
+
+            def off(slope: float, exact: float = exact) -> float:
+                return abs(exact - slope) / max(abs(exact), abs(slope), floor)
+
+            error, slopes = inf, []
             for nudge in nudges:
                 left, right, crossed = nudged.slopes(name, index, nudge)
-                low, high = (min(left, right), max(left, right)) if crossed else ((left + right) / 2,) * 2
+                low, high = min(left, right), max(left, right)
                 slack = bound * floor + 1e-3 * (high - low)  # slopes to one side are good to the nudge only
                 if crossed and low - slack <= exact <= high + slack:
                     corners.append(Corner(name, index, left, right, exact))
                     error = 0.0
+                elif crossed:
+                    error = min(error, max(off(low), off(high)))
                 else:
-                    off = max(abs(exact - slope) / max(abs(exact), abs(slope), floor) for slope in (low, high))
-                    error = min(error, off)
+                    slopes.append((left + right) / 2)
+                    error = min(error, off(slopes[-1]))
+                    if len(slopes) == 2:  # what bends J cancels in this mean of two nudges (Richardson)
+                        error = min(error, off((16 * slopes[1] - slopes[0]) / 15))
                 if error <= bound:
                     break
             if error > errors[name]:
