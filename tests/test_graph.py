@@ -5,9 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -16,26 +13,12 @@ from hypothesis import given
 
 from mlp import Equation, Graph, Variable, network
 from mlp.examples import diamond, running_example
-from tests.cases import OWN_TABLE, SEEDS, examples, random_graph, random_network, same_bits
+from tests.cases import OWN_TABLE, SEEDS, examples, little_recursion, random_graph, random_network, same_bits
 
 X = Variable("x", (3, 2))
 W = Variable("W", (4, 3), role="parameter")
 PRODUCT = Equation("matmul", ("W", "x"), "z")
 SIZE = Equation("l2", ("z",), "s", {"weight_decay": 1})
-
-
-@contextmanager
-def little_recursion() -> Iterator[None]:
-    """Barely more stack than is in use: whatever recurses over a deep graph fails."""
-    frame, depth = sys._getframe(), 0
-    while frame:
-        frame, depth = frame.f_back, depth + 1
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(depth + 60)
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
 
 
 # --- made and checked -----------------------------------------------------------------------------------------------

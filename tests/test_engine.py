@@ -1,0 +1,883 @@
+"""The engine: the source text's gradients, an outside oracle, one schedule for everybody, and values that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import autograd
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from hypothesis import assume, given
+
+from mlp import Equation, Graph, Run, Step, Trace, Variable, network, predict, prepare, schedule, trace, value_and_grad
+from mlp.engine import POLICIES, cotangent_name
+from mlp.examples import diamond, running_example
+from mlp.ops import ACTIVATIONS, LOSSES, OWN, Array
+from tests.cases import (
+    OWN_TABLE,
+    SEEDS,
+    examples,
+    little_recursion,
+    random_graph,
+    random_network,
+    random_values,
+    same_bits,
+    small_values,
+)
+
+Values = dict[str, Array]
+
+
+def any_graph(seed: int) -> tuple[Graph, Values]:
+    """A random network, or a random graph that no network makes, with values."""
+    if seed % 2:
+        graph = random_graph(seed)
+        return graph, small_values(graph, seed)
+    graph = random_network(seed)
+    return graph, random_values(graph, seed)
+
+
+def assert_close(actual: Mapping[str, Array], expected: Mapping[str, Array], tolerance: float) -> None:
+    """Each array, relative to the largest entry of all."""
+    size = max(1.0, *(float(np.abs(array).max()) for array in expected.values()))
+    assert actual.keys() == expected.keys()
+    for name, array in expected.items():
+        assert actual[name].shape == array.shape, name
+        assert float(np.abs(actual[name] - array).max()) <= tolerance * size, name
+
+
+def assert_same(a: Mapping[str, Array], b: Mapping[str, Array]) -> None:
+    """Equal to the bit."""
+    assert a.keys() == b.keys()
+    assert [name for name in a if not same_bits(a[name], b[name])] == []
+
+
+# --- the source text, in closed form --------------------------------------------------------------------------------
+
+DERIVATIVE: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda z: np.ones_like(z),
+    "relu": lambda z: (z > 0).astype(z.dtype),
+    "tanh": lambda z: 1 / np.cosh(z) ** 2,
+    "sigmoid": lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2,
+    "gelu": lambda z: (
+        0.5 * (1 + np.tanh(C * (z + K * z**3))) + 0.5 * z / np.cosh(C * (z + K * z**3)) ** 2 * C * (1 + 3 * K * z**2)
+    ),
+}
+C, K = np.sqrt(2 / np.pi), 0.044715
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_two_gradients_of_the_source_text(activation: str) -> None:
+    d, m, q, lam = 5, 7, 3, 0.3
+    graph = network([d, m, q], activation=activation, weight_decay=lam)
+    values = random_values(graph, seed=1)
+    x, y, W1, W2 = (values[name] for name in ("x", "y", "W1", "W2"))
+    t = trace(graph, values)
+    z, h, o = t["z"], t["h"], t["o"]
+    phi_prime = np.diag(DERIVATIVE[activation](z)[:, 0])  # ∂h/∂z, m × m
+
+    dL_do = o - y  # as a column
+    dL_dh = W2.T @ dL_do
+    dL_dz = phi_prime @ dL_dh
+    dJ_dW2 = dL_do @ h.T + lam * W2  # ∂J/∂W2 = ∂L/∂o hᵀ + λ W2
+    dJ_dW1 = dL_dz @ x.T + lam * W1  # ∂J/∂W1 = ∂L/∂z xᵀ + λ W1
+
+    _, grads = value_and_grad(graph, values)
+    np.testing.assert_allclose(grads["W2"], dJ_dW2, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(grads["W1"], dJ_dW1, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_column_of_gradients_with_biases_and_a_batch(activation: str, loss: str) -> None:
+    d, m, q, n, lam = 5, 7, 3, 4, 0.3
+    graph = network([d, m, q], batch=n, activation=activation, loss=loss, weight_decay=lam, bias=True)
+    values = random_values(graph, seed=2)
+    X, Y, W1, W2, b1 = (values[name] for name in ("x", "y", "W1", "W2", "b1"))
+    t = trace(graph, values)
+    Z, H, O, ones = t["z"], t["h"], t["o"], np.ones((n, 1))
+    np.testing.assert_allclose(Z, W1 @ X + b1 @ ones.T, rtol=0, atol=1e-12)
+
+    delta_o = (O - Y if loss == "squared_error" else np.exp(O) / np.exp(O).sum(axis=0) - Y) / n
+    delta_z = (W2.T @ delta_o) * DERIVATIVE[activation](Z)
+    expected = {
+        "W1": delta_z @ X.T + lam * W1,
+        "b1": delta_z @ ones,
+        "W2": delta_o @ H.T + lam * W2,
+        "b2": delta_o @ ones,
+    }
+    assert_close(value_and_grad(graph, values)[1], expected, 1e-12)
+
+
+# --- an outside oracle ----------------------------------------------------------------------------------------------
+
+ACTIVATE = {
+    "identity": lambda z: z,
+    "relu": lambda z: anp.where(z > 0, z, 0.0),
+    "tanh": anp.tanh,
+    "sigmoid": lambda z: 1 / (1 + anp.exp(-z)),
+    "gelu": lambda z: z * (0.5 + 0.5 * anp.tanh(C * (z + K * z * z * z))),
+}
+
+
+def log_sum_exp(o: Array) -> Array:
+    top = anp.max(o, axis=0)
+    return top + anp.log(anp.sum(anp.exp(o - top), axis=0))
+
+
+LOSS = {
+    "squared_error": lambda o, y: anp.mean(anp.sum((o - y) ** 2, axis=0)) / 2,
+    "cross_entropy": lambda o, y: anp.mean(log_sum_exp(o) - anp.sum(o * y, axis=0)),
+}
+
+
+def network_by_autograd(
+    values: Values, depth: int, activation: str, loss: str, weight_decay: float, bias: bool
+) -> tuple[float, Values]:
+    """The network once more, knowing nothing of graphs."""
+
+    def objective(params: Values) -> float:
+        h = values["x"]
+        for layer in range(1, depth + 1):
+            h = anp.dot(params[f"W{layer}"], h)
+            if bias:
+                h = h + params[f"b{layer}"]
+            if layer < depth:
+                h = ACTIVATE[activation](h)
+        decay = sum(anp.sum(params[f"W{layer}"] ** 2) for layer in range(1, depth + 1))
+        return LOSS[loss](h, values["y"]) + weight_decay / 2 * decay
+
+    params = {name: array for name, array in values.items() if name[0] in "Wb"}
+    J, grads = autograd.value_and_grad(objective)(params)
+    return float(J), grads
+
+
+# every activation, loss, bias with every depth; batch and widths run along
+NETWORKS = [
+    (activation, loss, bias, depth, 1 + (depth + 2 * bias + 3 * k) % 7)
+    for k, activation in enumerate(ACTIVATIONS)
+    for loss in LOSSES
+    for bias in (False, True)
+    for depth in range(1, 9)
+]
+
+
+def test_the_selection_has_every_batch_with_every_activation_and_every_loss() -> None:
+    assert {(a, n) for a, _, _, _, n in NETWORKS} == {(a, n) for a in ACTIVATIONS for n in range(1, 8)}
+    assert {(loss, n) for _, loss, _, _, n in NETWORKS} == {(loss, n) for loss in LOSSES for n in range(1, 8)}
+
+
+@pytest.mark.parametrize(("activation", "loss", "bias", "depth", "batch"), NETWORKS)
+def test_a_network_agrees_with_autograd(activation: str, loss: str, bias: bool, depth: int, batch: int) -> None:
+    widths = [3 + (2 * layer) % 5 + layer % 2 for layer in range(depth + 1)]
+    graph = network(widths, batch, activation, loss, weight_decay=0.1, bias=bias)
+    values = random_values(graph, seed=depth)
+    J, grads = value_and_grad(graph, values)
+    J_outside, grads_outside = network_by_autograd(values, depth, activation, loss, 0.1, bias)
+    assert pytest.approx(J_outside, rel=1e-10) == J
+    assert_close(grads, grads_outside, 1e-10)
+
+
+OUTSIDE: dict[str, Callable[..., Array]] = {
+    **ACTIVATE,
+    **LOSS,
+    "matmul": anp.dot,
+    "bias": lambda a, b: a + b,
+    "add": lambda *terms: sum(terms),
+    "l2": lambda *arrays, weight_decay: weight_decay / 2 * sum(anp.sum(array**2) for array in arrays),
+    "softplus": lambda z: anp.log(1 + anp.exp(z)),
+}
+
+
+def graph_by_autograd(graph: Graph, values: Values) -> tuple[float, Values]:
+    """Any graph, its equations read by autograd."""
+
+    def objective(params: Values) -> float:
+        known = values | {name: params[name] for name in graph.parameters}
+        for e in graph.equations:
+            known[e.output] = OUTSIDE[e.op](*(known[name] for name in e.inputs), **e.attrs)
+        return known[graph.objective or ""]
+
+    J, grads = autograd.value_and_grad(objective)({name: values[name] for name in graph.parameters})
+    return float(J), grads
+
+
+@examples(100)
+@given(seed=SEEDS)
+def test_any_graph_agrees_with_autograd(seed: int) -> None:
+    graph = random_graph(seed)
+    values = small_values(graph, seed)
+    J, grads = value_and_grad(graph, values)
+    J_outside, grads_outside = graph_by_autograd(graph, values)
+    assert pytest.approx(J_outside, rel=1e-10) == J
+    assert_close(grads, grads_outside, 1e-10)
+
+
+@examples(60)
+@given(seed=SEEDS)
+def test_the_whole_gradient_agrees_with_differences_along_a_random_direction(seed: int) -> None:
+    graph, values = any_graph(seed)
+    assume(all(equation.op != "relu" for equation in graph.equations))  # a step may cross a corner: see test_check
+    rng, h = np.random.default_rng(seed), 1e-5
+    direction = {name: np.asarray(rng.standard_normal(values[name].shape)) for name in graph.parameters}
+    J, grads = value_and_grad(graph, values)
+    along = sum(float((grads[name] * direction[name]).sum()) for name in grads)
+    above, below = (
+        value_and_grad(graph, values | {name: values[name] + sign * h * direction[name] for name in direction})[0]
+        for sign in (1, -1)
+    )
+    assert along == pytest.approx((above - below) / (2 * h), rel=1e-6, abs=1e-6 * max(1, abs(J)))
+
+
+# --- one schedule: the same bits everywhere -------------------------------------------------------------------------
+
+
+@examples(60)
+@given(seed=SEEDS)
+def test_prepare_value_and_grad_and_every_trace_give_the_same_bits(seed: int) -> None:
+    graph, values = any_graph(seed)
+    J, grads = value_and_grad(graph, values)
+    for run in (prepare(graph), prepare(graph, poison=True), prepare(graph, keep=list(graph.variables), poison=True)):
+        for _ in range(2):
+            J_run, grads_run = run(values)
+            assert J_run == J
+            assert_same(grads_run, grads)
+    for policy in ("keep_all", "residuals"):
+        t = trace(graph, values, policy)
+        assert float(t["J"]) == J
+        assert_same({name: t[cotangent_name(graph, name)] for name in graph.parameters}, grads)
+
+
+@examples(60)
+@given(seed=SEEDS)
+def test_predict_is_the_forward_half_of_the_trace(seed: int) -> None:
+    graph, values = any_graph(seed)
+    o = predict(graph, values)
+    assert all(same_bits(o, trace(graph, values, policy)[graph.output or ""]) for policy in POLICIES)
+
+
+def test_kept_values_are_those_of_the_trace() -> None:
+    graph, values = any_graph(4)
+    run = prepare(graph, keep=list(graph.variables), poison=True)
+    run(values)
+    t = trace(graph, values)
+    assert_same({name: run[name] for name in graph.variables}, {name: t[name] for name in graph.variables})
+
+
+def test_a_run_gives_back_only_what_it_was_told_to_keep() -> None:
+    run = prepare(running_example()[0], keep=("L",))
+    run(running_example()[1])
+    assert float(run["L"]) == 2.5
+    with pytest.raises(KeyError, match="'z': expected one of those to keep, L"):
+        run["z"]
+
+
+def test_keeping_a_stranger_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"keep: expected names among x, W1.*received 'q'"):
+        prepare(running_example()[0], keep=["q"])
+
+
+def test_arrays_may_alternate() -> None:
+    graph, values = running_example(5)
+    run, other = prepare(graph), values | {"x": values["x"][:, ::-1].copy(), "W2": -values["W2"]}
+    for bound in (values, other, values, values | {"W2": -values["W2"]}, other):
+        J, grads = run(bound)
+        assert value_and_grad(graph, bound)[0] == J
+        assert_same(grads, value_and_grad(graph, bound)[1])
+
+
+def test_entries_changed_in_place_are_seen_by_the_next_call() -> None:
+    graph, values = running_example()
+    run = prepare(graph)
+    run(values)
+    values["W1"] -= 0.01
+    assert run(values)[0] == value_and_grad(graph, values)[0]
+
+
+@pytest.mark.parametrize("layout", ["fortran", "padded", "read-only"])
+def test_layouts_that_blas_reads_in_place_run_to_the_same_bits(layout: str) -> None:
+    graph = network([5, 7, 3], batch=4, activation="tanh", weight_decay=0.1)
+    values = random_values(graph)
+    laid = {name: lay_out(array, layout) for name, array in values.items()}
+    J, grads = value_and_grad(graph, laid)
+    J_run, grads_run = prepare(graph)(laid)
+    assert J_run == J
+    assert_same(grads_run, grads)
+    assert_close(grads, value_and_grad(graph, values)[1], 1e-14)
+
+
+@pytest.mark.parametrize("layout", ["strided", "reversed", "broadcast", "misaligned"])
+def test_other_layouts_are_copied_by_value_and_grad_and_refused_by_run(layout: str) -> None:
+    graph = network([5, 7, 3], batch=4, activation="tanh", weight_decay=0.1)
+    values = random_values(graph)
+    x = lay_out(values["x"], layout)
+    plain, laid = values | {"x": x.copy()}, values | {"x": x}
+    assert value_and_grad(graph, laid)[0] == value_and_grad(graph, plain)[0]
+    assert_same(value_and_grad(graph, laid)[1], value_and_grad(graph, plain)[1])
+    with pytest.raises(ValueError, match=r"x: expected rows or columns that are contiguous.*np.ascontiguousarray\(x\)"):
+        prepare(graph)(laid)
+
+
+def lay_out(array: Array, layout: str) -> Array:
+    """The same numbers (but for a broadcast) elsewhere in memory."""
+    rows, columns = array.shape
+    if layout == "fortran":
+        return np.asfortranarray(array)
+    if layout == "padded":
+        wide = np.zeros((rows, columns + 3))
+        wide[:, :columns] = array
+        return wide[:, :columns]
+    if layout == "strided":
+        wide = np.zeros((2 * rows, 2 * columns))
+        wide[::2, ::2] = array
+        return wide[::2, ::2]
+    if layout == "reversed":
+        return array[::-1, ::-1].copy()[::-1, ::-1]
+    if layout == "broadcast":
+        return np.broadcast_to(array[:, :1], array.shape)
+    if layout == "misaligned":
+        odd = np.frombuffer(bytearray(array.nbytes + 1), np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        odd[:] = array
+        return odd
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_the_caller_brings_is_never_changed(seed: int) -> None:
+    graph, values = any_graph(seed)
+    before = {name: array.copy() for name, array in values.items()}
+    value_and_grad(graph, values)
+    prepare(graph, poison=True)(values)
+    for policy in POLICIES:
+        trace(graph, values, policy)
+    predict(graph, values)
+    assert_same(values, before)
+
+
+def test_gradients_of_value_and_grad_are_the_callers_to_keep() -> None:
+    graph, values = running_example()
+    _, first = value_and_grad(graph, values)
+    kept = {name: array.copy() for name, array in first.items()}
+    _, second = value_and_grad(graph, values | {"W1": 2 * values["W1"]})
+    assert_same(first, kept)
+    assert not any(np.shares_memory(a, b) for a in first.values() for b in [*second.values(), *values.values()])
+
+
+def test_gradients_of_a_run_are_reused() -> None:
+    graph, values = running_example()
+    run = prepare(graph)
+    _, first = run(values)
+    _, second = run(values | {"W1": 2 * values["W1"]})
+    assert all(first[name] is second[name] for name in graph.parameters)
+
+
+def test_taking_a_gradient_out_of_a_runs_dict_does_not_hurt_the_run() -> None:
+    graph, values = running_example()
+    run = prepare(graph)
+    run(values)[1].clear()
+    assert run(values)[1].keys() == {"W1", "W2"}
+
+
+def test_what_predict_returns_is_the_callers_to_keep() -> None:
+    graph, values = running_example()
+    first = predict(graph, values)
+    predict(graph, values | {"x": -values["x"]})[:] = 0
+    assert first[:, 0].tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_float32_stays_float32(seed: int) -> None:
+    graph = random_network(seed, "float32")
+    values = random_values(graph, seed)
+    J, grads = value_and_grad(graph, values)
+    t = trace(graph, values)
+    assert type(J) is float
+    assert {array.dtype for array in grads.values()} == {np.dtype("float32")}
+    assert predict(graph, values).dtype == np.float32
+    assert {t[name].dtype for name in graph.variables} == {np.dtype("float32")}
+    double = {name: array.astype("float64") for name, array in values.items()}
+    assert_close(grads, value_and_grad(graph.with_dtype("float64"), double)[1], 1e-4)
+
+
+def test_prediction_needs_no_targets() -> None:
+    graph, values = running_example()
+    assert predict(graph, {name: values[name] for name in ("x", "W1", "W2")})[:, 0].tolist() == [1, -1]
+
+
+def test_two_layers_of_the_batch_are_the_same_as_two_batches() -> None:
+    graph, values = running_example(5)
+    each = [predict(graph.with_batch(1), values | {"x": values["x"][:, [j]].copy()}) for j in range(5)]
+    np.testing.assert_array_equal(np.hstack([*each]), predict(graph, values))
+
+
+def test_a_graph_without_parameters_has_an_objective_and_no_gradient() -> None:
+    graph = Graph([Variable("x", (2, 1))], [Equation("l2", ("x",), "J", {"weight_decay": 2.0})])
+    values = {"x": np.array([[3.0], [4.0]])}
+    assert value_and_grad(graph, values) == (25.0, {})
+    assert prepare(graph)(values) == (25.0, {})
+
+
+def test_a_scalar_may_be_a_parameter() -> None:
+    graph = Graph([Variable("a", (), role="parameter")], [Equation("l2", ("a", "a"), "J", {"weight_decay": 1.0})])
+    J, grads = value_and_grad(graph, {"a": np.array(3.0)})
+    assert (J, float(grads["a"])) == (9.0, 6.0)
+
+
+# --- invariants of the schedule -------------------------------------------------------------------------------------
+
+
+@examples(80)
+@given(seed=SEEDS)
+def test_steps_follow_the_equations_and_then_go_back(seed: int) -> None:
+    graph, _ = any_graph(seed)
+    steps = schedule(graph)
+    forward = [step for step in steps if step.phase == "forward"]
+    assert [step.index for step in steps] == list(range(len(steps)))
+    assert tuple(step.equation for step in forward) == graph.equations
+    assert all(step.argnum is None for step in forward)
+    backward = steps[len(forward) :]
+    assert all(step.phase == "backward" for step in backward)
+    position = {equation.output: index for index, equation in enumerate(graph.equations)}
+    order = [position[step.equation.output] for step in backward]
+    assert order == sorted(order, reverse=True)
+
+
+@examples(80)
+@given(seed=SEEDS)
+def test_there_is_one_step_back_for_each_way_from_a_parameter_to_the_objective(seed: int) -> None:
+    graph, _ = any_graph(seed)
+    reaching = {name for name in graph.variables if graph.objective in graph.descendants(name)}
+    reached = set().union(*(graph.descendants(name) for name in graph.parameters))
+    ways = sorted(
+        (e.output, k)
+        for e in graph.equations
+        for k, name in enumerate(e.inputs)
+        if e.output in reaching & reached and name in reaching & reached
+    )
+    backward = [step for step in schedule(graph) if step.phase == "backward"]
+    assert sorted((step.equation.output, step.argnum) for step in backward) == ways
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@examples(60)
+@given(seed=SEEDS)
+def test_arrays_are_born_once_read_while_alive_and_freed_once(policy: str, seed: int) -> None:
+    graph, _ = any_graph(seed)
+    alive, was = set(graph.given), set(graph.given)
+    for step in schedule(graph, policy):
+        assert was.isdisjoint(step.born)
+        alive |= set(step.born)
+        was |= set(step.born)
+        assert alive.issuperset(step.reads)
+        assert alive.issuperset(step.writes)
+        assert alive.issuperset(step.freed)
+        assert set(step.freed).isdisjoint(graph.given)
+        alive -= set(step.freed)
+    results = {graph.output} if policy == "predict" else {"J", *(cotangent_name(graph, p) for p in graph.parameters)}
+    assert alive == set(graph.given) | results
+
+
+@examples(80)
+@given(seed=SEEDS)
+def test_with_residuals_an_array_is_freed_by_its_last_reader(seed: int) -> None:
+    graph, _ = any_graph(seed)
+    steps = schedule(graph, "residuals")
+    for index, step in enumerate(steps):
+        for name in step.freed:
+            assert name in (*step.reads, *step.writes)
+            assert not any(name in (*later.reads, *later.writes) for later in steps[index + 1 :])
+
+
+@examples(40)
+@given(seed=SEEDS)
+def test_with_keep_all_every_value_is_kept_until_backward_ends(seed: int) -> None:
+    graph, _ = any_graph(seed)
+    steps = schedule(graph, "keep_all")
+    freed = [name for step in steps[:-1] for name in step.freed]
+    assert [name for name in freed if name in graph.variables] == []
+
+
+@examples(80)
+@given(seed=SEEDS)
+def test_instalments_sum_to_the_cotangent_and_the_last_one_is_final(seed: int) -> None:
+    graph, values = any_graph(seed)
+    t = trace(graph, values)
+    instalments: dict[str, list[Array]] = {}
+    complete: set[str] = set()
+    for step in t:
+        if step.phase == "forward":
+            assert step.final == step.writes
+            assert not step.contributions
+            continue
+        assert list(step.contributions) == [step.variable]
+        assert step.equation.output == graph.objective or step.equation.output in complete  # δ is final when it is read
+        assert step.variable not in complete
+        complete |= set(step.final)
+        instalments.setdefault(step.variable, []).append(step.contributions[step.variable])
+    assert complete == instalments.keys()
+    for name, parts in instalments.items():
+        total = parts[0].copy()
+        for part in parts[1:]:
+            total = total + part
+        assert same_bits(np.asarray(total), t[cotangent_name(graph, name)])
+
+
+def test_the_seed_of_backward_is_one() -> None:
+    t = trace(*running_example())
+    assert [float(t[name]) for name in ("dJ/dJ", "dJ/dL", "dJ/ds")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@examples(60)
+@given(seed=SEEDS)
+def test_alive_and_bytes_agree_with_a_recount(policy: str, seed: int) -> None:
+    graph, values = any_graph(seed)
+    t = trace(graph, values, policy)
+    for index, (names, count) in enumerate(recount(t)):
+        assert sorted(t.alive(index)) == sorted(names)
+        assert t.bytes(index) == count
+
+
+def recount(t: Trace) -> list[tuple[set[str], int]]:
+    """What exists during each step: from the first to the last step that touches it, and what has no owner here."""
+    graph, steps = t.graph, list(t)
+    shapes = {name: variable.shape for name, variable in graph.variables.items()}
+    shapes |= {f"dJ/d{name}": shape for name, shape in shapes.items()}
+    touched: dict[str, list[int]] = {}
+    for step in steps:
+        for name in (*step.reads, *step.writes):
+            touched.setdefault(name, []).append(step.index)
+    end = len(steps) - 1
+    spans = {name: (min(at), max(at)) for name, at in touched.items()}
+    for name, (first, _) in list(spans.items()):
+        returned = name == graph.output if t.policy == "predict" else name == "J" or name[4:] in graph.parameters
+        if returned or (t.policy == "keep_all" and name in graph.variables):
+            spans[name] = first, end
+    needed = graph.given if t.policy != "predict" else graph.ancestors(graph.output or "") & set(graph.given)
+    spans |= {name: (0, end) for name in needed}
+    rows = []
+    for step in steps:
+        names = {name for name, (first, last) in spans.items() if first <= step.index <= last}
+        entries = sum(int(np.prod(shapes[name])) for name in names)
+        work = sum(int(np.prod(shape)) for shape in workspace(graph, step, shapes))
+        rows.append((names, (entries + work) * np.dtype(graph.dtype).itemsize))
+    return rows
+
+
+def workspace(graph: Graph, step: Step, shapes: dict[str, tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """What the rule asks for, and room for an instalment that is not the first."""
+    op, e = graph.table[step.equation.op], step.equation
+    if step.argnum is None:
+        return list(op.workspace(*(shapes[name] for name in e.inputs)))
+    asked = op.vjp(step.argnum).workspace(*(shapes[name] for name in step.reads))  # type: ignore[union-attr]
+    return [*asked, *([] if step.writes[0] in step.born else [shapes[step.variable]])]
+
+
+@examples(80)
+@given(seed=SEEDS)
+def test_a_rule_that_gets_only_what_it_declares_gives_the_same_bits(seed: int) -> None:
+    graph, values = any_graph(seed)
+    t = trace(graph, values, "residuals")
+    for step in t:
+        if step.argnum is None:
+            continue
+        e, vjp = step.equation, graph.table[step.equation.op].vjp(step.argnum)
+        assert vjp is not None
+        declared = [{OWN: step.variable, "out": e.output}.get(s) or e.inputs[int(s)] for s in vjp.saves]
+        delta = cotangent_name(graph, e.output)
+        assert step.reads == (delta, *declared)
+        arrays = [t[name].copy() for name in step.reads]
+        for array in arrays:
+            array.flags.writeable = False
+        out = np.full_like(step.contributions[step.variable], np.nan)
+        work = [np.full(shape, np.nan) for shape in vjp.workspace(*(array.shape for array in arrays))]
+        vjp.rule(out, *arrays, *work, **e.attrs)
+        assert same_bits(out, step.contributions[step.variable])
+
+
+def test_a_rule_that_reads_what_was_freed_is_found_out() -> None:
+    """The sentinel of the one above: relu's rule with a residual that it does not declare."""
+    relu, kept = OWN_TABLE["relu"], []
+
+    def keeping(out: Array, z: Array) -> None:
+        relu.forward(out, z)
+        kept.append(out)
+
+    def cheating(out: Array, delta: Array) -> None:
+        np.multiply(delta, kept[-1] > 0, out=out)
+
+    vjp = replace(relu.vjps[0], rule=cheating, saves=())  # type: ignore[type-var]
+    plain, values = running_example()
+    given = [plain.variables[name] for name in plain.given]
+    graph = Graph(given, plain.equations, table=OWN_TABLE | {"relu": replace(relu, forward=keeping, vjps=(vjp,))})
+    assert np.abs(value_and_grad(graph, values)[1]["W1"] - value_and_grad(plain, values)[1]["W1"]).max() > 0.1
+    assert np.abs(prepare(graph, poison=True)(values)[1]["W1"] - value_and_grad(plain, values)[1]["W1"]).max() > 0.1
+
+
+@pytest.mark.parametrize("policy", ["all", "", None, 3])
+def test_an_unknown_policy_is_refused(policy: str) -> None:
+    with pytest.raises(ValueError, match="policy: expected one of keep_all, residuals, predict, received"):
+        schedule(running_example()[0], policy)
+
+
+# --- what a trace records -------------------------------------------------------------------------------------------
+
+
+def test_a_trace_is_a_sequence_of_steps_and_a_book_of_arrays() -> None:
+    t = trace(*running_example())
+    assert len(t) == 15
+    assert isinstance(t[3], Step)
+    assert [step.index for step in t[-2:]] == [13, 14]
+    assert t["z"].shape == t["dJ/dz"].shape == (4, 1)
+    with pytest.raises(KeyError, match="'dJ/dx': expected one of x, W1"):
+        t["dJ/dx"]
+    with pytest.raises(IndexError):
+        t[15]
+    with pytest.raises(IndexError):
+        t.bytes(15)
+    with pytest.raises(IndexError):
+        t.alive(15)
+
+
+def test_a_trace_records_copies() -> None:
+    graph, values = running_example()
+    t = trace(graph, values)
+    values["x"][:] = 0
+    assert t["x"][:, 0].tolist() == [1, 2, -1]
+
+
+def test_a_trace_says_what_happens_in_words() -> None:
+    lines = str(trace(*diamond())).splitlines()
+    assert lines[0] == "  0 forward  z = matmul(W1, x)"
+    assert lines[10] == " 10 backward dJ/dh = l2_vjp0(dJ/dr, h)  not final"
+    assert lines[15] == " 15 backward dJ/dh += matmul_vjp1(dJ/do, W2)"
+
+
+def test_residuals_free_z_before_backward_where_relu_asks_h() -> None:
+    graph, values = running_example()
+    freed = {name: step for step in trace(graph, values, "residuals") for name in step.freed}
+    assert freed["z"].phase == "forward"
+    assert freed["h"].phase == "backward"
+
+
+# --- a new operator is one row --------------------------------------------------------------------------------------
+
+
+def softplus_graph() -> tuple[Graph, Values]:
+    plain = network([3, 5, 2], batch=4, activation="tanh", weight_decay=0.1)
+    equations = [Equation("softplus", e.inputs, e.output) if e.op == "tanh" else e for e in plain.equations]
+    graph = Graph([plain.variables[name] for name in plain.given], equations, table=OWN_TABLE)
+    return graph, random_values(graph)
+
+
+def test_a_new_operator_runs_with_nothing_else_touched() -> None:
+    graph, values = softplus_graph()
+    J, grads = value_and_grad(graph, values)
+    J_outside, outside = graph_by_autograd(graph, values)
+    assert pytest.approx(J_outside, rel=1e-12) == J
+    assert_close(grads, outside, 1e-12)
+    assert_same(prepare(graph, poison=True)(values)[1], grads)
+
+
+def test_a_new_operator_is_traced_and_keeps_what_its_rule_reads() -> None:
+    graph, values = softplus_graph()
+    t = trace(graph, values, "residuals")
+    freed = {name: step for step in t for name in step.freed}
+    assert freed["z"].equation.op == "softplus"
+    assert freed["z"].phase == "backward"
+    np.testing.assert_allclose(t["h"], np.log(1 + np.exp(t["z"])), rtol=1e-14)
+
+
+def test_a_new_operator_follows_to_other_batches_and_dtypes() -> None:
+    graph, _ = softplus_graph()
+    single = graph.with_batch(2).with_dtype("float32")
+    assert value_and_grad(single, random_values(single))[1]["W1"].dtype == np.float32
+
+
+# --- deep -----------------------------------------------------------------------------------------------------------
+
+
+def test_five_thousand_layers_run_and_trace_without_recursion() -> None:
+    graph = network([1] * 5001, batch=2, activation="tanh")
+    values = {name: np.ones(graph.variables[name].shape) for name in graph.given}
+    with little_recursion():
+        J, grads = value_and_grad(graph, values)
+        J_run, grads_run = prepare(graph)(values)
+        t = trace(graph, values)
+        assert J == J_run == float(t["J"])
+        assert_same(grads, grads_run)
+        assert len(t) == len(graph.equations) + 2 + 5000 + 1 + 2 * 5000 - 1 + 4999
+        assert max(t.bytes(index) for index in range(len(t))) > 10000 * 2 * 8
+        assert len(t.alive(10000)) > 10000
+        assert predict(graph, values).shape == (1, 2)
+
+
+# --- values that cannot be ------------------------------------------------------------------------------------------
+
+FIT = np.arange(15.0).reshape(3, 5) / 10
+ENTRIES = [
+    ("list", FIT.tolist(), TypeError, "received builtins.list"),
+    ("none", None, TypeError, "received builtins.NoneType"),
+    ("number", 1.0, TypeError, "received builtins.float"),
+    ("integers", FIT.astype("int64"), TypeError, r"received dtype int64; convert it with x.astype\('float64'\)"),
+    ("booleans", FIT > 0, TypeError, "received dtype bool"),
+    ("complex", FIT.astype("complex128"), TypeError, "received dtype complex128"),
+    ("objects", FIT.astype("object"), TypeError, "received dtype object"),
+    ("strings", FIT.astype("str"), TypeError, "received dtype <U32"),
+    ("float32", FIT.astype("float32"), TypeError, "received dtype float32"),
+    ("float16", FIT.astype("float16"), TypeError, "received dtype float16"),
+    ("big-endian", FIT.astype(">f8"), TypeError, "received dtype >f8"),
+    ("masked", np.ma.masked_array(FIT), TypeError, "received numpy.ma.MaskedArray"),
+    ("record", np.recarray((3, 5), dtype=[("a", "f8")]), TypeError, "received numpy.*recarray"),
+    ("transposed", FIT.T, ValueError, r"received shape \(5, 3\)"),
+    ("one column", FIT[:, :1], ValueError, r"received shape \(3, 1\)"),
+    ("one row", FIT[:1], ValueError, r"received shape \(1, 5\)"),
+    ("flat", FIT.ravel(), ValueError, r"received shape \(15,\)"),
+    ("one-dimensional", FIT[0], ValueError, r"received shape \(5,\)"),
+    ("zero-dimensional", np.array(1.0), ValueError, r"received shape \(\)"),
+    ("three-dimensional", FIT[None], ValueError, r"received shape \(1, 3, 5\)"),
+    ("empty", FIT[:, :0], ValueError, r"received shape \(3, 0\)"),
+    ("nan", np.where(FIT == 0.7, np.nan, FIT), ValueError, r"received nan at \(1, 2\)"),
+    ("inf", np.where(FIT == 0.7, np.inf, FIT), ValueError, r"received inf at \(1, 2\)"),
+    ("minus inf", np.where(FIT == 0.7, -np.inf, FIT), ValueError, r"received -inf at \(1, 2\)"),
+]
+CONSUMERS: dict[str, Callable[[Graph, Values], object]] = {
+    "value_and_grad": value_and_grad,
+    "run": lambda graph, values: prepare(graph)(values),
+    "predict": predict,
+    "trace": trace,
+}
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+@pytest.mark.parametrize(("array", "error", "said"), [pytest.param(*entry[1:], id=entry[0]) for entry in ENTRIES])
+def test_an_array_that_does_not_fit_is_named(consumer: str, array: object, error: type[Exception], said: str) -> None:
+    graph, values = running_example(5)
+    with pytest.raises(error, match=f"^x: expected .*{said}"):
+        CONSUMERS[consumer](graph, values | {"x": array})  # type: ignore[dict-item]
+
+
+def test_a_matrix_of_numpy_is_refused() -> None:
+    graph, values = running_example(5)
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix(values["x"])
+    with pytest.raises(TypeError, match=r"x: expected a float64 array.*received numpy.matrix"):
+        value_and_grad(graph, values | {"x": matrix})
+
+
+@pytest.mark.parametrize("name", ["x", "y", "W1", "W2"])
+def test_a_non_finite_number_is_found_wherever_it_is(name: str) -> None:
+    graph, values = running_example(5)
+    values[name][1, 2] = np.nan
+    with pytest.raises(ValueError, match=rf"^{name}: expected finite numbers, received nan at \(1, 2\)"):
+        value_and_grad(graph, values)
+
+
+@pytest.mark.parametrize("call", [value_and_grad, lambda graph, values: prepare(graph)(values), trace])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"y": None}, "values: expected x, W1, W2, y; received y missing"),
+        ({"W1": None, "x": None}, "received x, W1 missing"),
+        ({"foo": FIT}, "received foo unknown"),
+        ({"z": FIT}, "received z unknown"),
+        ({3: FIT}, "received 3 unknown"),
+        ({"w1": FIT, "W1": None}, "received W1 missing and w1 unknown"),
+    ],
+)
+def test_missing_and_unknown_names_are_listed(
+    call: Callable[[Graph, Values], object], change: dict[str, Array | None], said: str
+) -> None:
+    graph, values = running_example()
+    changed = {name: array for name, array in (values | change).items() if array is not None}
+    with pytest.raises(ValueError, match=said):
+        call(graph, changed)
+
+
+def test_a_run_that_has_run_still_refuses_bad_values_and_then_runs_on() -> None:
+    graph, values = running_example()
+    run = prepare(graph)
+    J, _ = run(values)
+    for bad in ({"x": values["x"].astype(int)}, {"y": values["y"] * np.nan}, {"foo": values["x"]}):
+        with pytest.raises((TypeError, ValueError), match="expected"):
+            run(values | bad)
+    assert run(values)[0] == J
+
+
+@pytest.mark.parametrize("values", [None, [], "x", 3])
+def test_values_are_a_dict(values: object) -> None:
+    graph, _ = running_example()
+    for call in CONSUMERS.values():
+        with pytest.raises(TypeError, match="values: expected a dict of arrays by name, received"):
+            call(graph, values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ((1, 1), r"received column 1 = \(1, 1\)"),
+        ((0, 0), r"received column 1 = \(0, 0\)"),
+        ((0.5, 0.5), r"received column 1 = \(0.5, 0.5\)"),
+        ((2, -1), r"received column 1 = \(2, -1\)"),
+        ((1, 1e-9), r"received column 1 = \(1, 1e-09\)"),
+    ],
+)
+def test_labels_that_are_not_one_hot_are_refused(column: tuple[float, float], said: str) -> None:
+    graph = network([3, 4, 2], batch=3, loss="cross_entropy")
+    values = random_values(graph)
+    values["y"][:, 1] = column
+    for call in (value_and_grad, CONSUMERS["run"], trace):
+        with pytest.raises(ValueError, match=f"y: expected one-hot columns.*{said}"):
+            call(graph, values)
+
+
+def test_labels_as_whole_numbers_are_refused() -> None:
+    graph = network([3, 4, 2], batch=3, loss="cross_entropy")
+    with pytest.raises(TypeError, match=r"y: expected a float64 array of shape \(2, 3\), received dtype int64"):
+        value_and_grad(graph, random_values(graph) | {"y": np.array([0, 1, 1])})
+
+
+def test_a_graph_without_objective_has_no_gradient() -> None:
+    graph = Graph([Variable("x", (3, 1))], [Equation("relu", ("x",), "h")])
+    for call in (value_and_grad, lambda graph, values: prepare(graph)):
+        with pytest.raises(ValueError, match="objective: expected a graph that ends in a scalar"):
+            call(graph, {"x": np.ones((3, 1))})
+
+
+def test_a_graph_without_output_cannot_predict() -> None:
+    graph = Graph([Variable("x", (3, 1))], [Equation("relu", ("x",), "h")])
+    with pytest.raises(ValueError, match="output: expected a graph that names its output"):
+        predict(graph, {"x": np.ones((3, 1))})
+
+
+@pytest.mark.parametrize("call", ["value_and_grad", "run", "trace"])
+def test_an_overflow_on_the_way_is_named_and_warns_of_nothing_else(call: str) -> None:
+    graph, values = running_example()
+    with pytest.raises(
+        FloatingPointError, match=r"L: expected finite numbers, received inf or NaN from step 3, forward"
+    ):
+        CONSUMERS[call](graph, values | {"y": np.full((2, 1), 1e200)})
+
+
+def test_an_array_spoilt_in_place_after_it_was_bound_is_found_by_its_name() -> None:
+    graph, values = running_example()
+    run = prepare(graph)
+    run(values)
+    values["W1"][2, 1] = np.nan
+    with pytest.raises(ValueError, match=r"W1: expected finite numbers, received nan at \(2, 1\)"):
+        run(values)
+
+
+def test_subnormal_numbers_are_numbers() -> None:
+    graph, values = running_example()
+    J, grads = value_and_grad(graph, values | {"x": np.full((3, 1), 5e-324)})
+    assert pytest.approx(0.5 + 1.0) == J
+    assert all(np.isfinite(array).all() for array in grads.values())
+
+
+def test_a_run_is_a_run() -> None:
+    assert isinstance(prepare(running_example()[0]), Run)
