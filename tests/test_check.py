@@ -1,0 +1,318 @@
+"""The checker, checked: it finds a rule wrong by a thousandth and lets every right one pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from mlp import Equation, Graph, Variable, check_gradients, check_vjp, network
+from mlp.check import GradientReport, step_errors
+from mlp.examples import diamond, running_example
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Op
+from tests.cases import OWN_TABLE, SEEDS, examples, one_hot, random_graph, random_network, random_values, small_values
+from tests.test_ops import ATTRS, RULES, inputs_of, scaled
+
+Values = dict[str, Array]
+
+# --- right rules pass -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_running_example_is_right(activation: str, batch: int) -> None:
+    report = check_gradients(*running_example(batch, activation))
+    assert report.ok
+    assert max(report.values()) < 1e-7
+    assert report.checked == {"W1": (12, 12), "W2": (8, 8)}
+
+
+def test_the_diamond_is_right() -> None:
+    assert check_gradients(*diamond()).ok
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@examples(60)
+@given(seed=SEEDS)
+def test_no_network_is_called_wrong(dtype: str, seed: int) -> None:
+    graph = random_network(seed, dtype)
+    rng = np.random.default_rng(seed)
+    values = random_values(graph, seed, scale=float(10.0 ** rng.integers(-3, 4)))
+    values |= {name: (rng.choice([0.1, 1, 3]) * values[name]).astype(dtype) for name in graph.parameters}
+    report = check_gradients(graph, values, max_entries=10, seed=seed)
+    assert report.ok, str(report)
+
+
+@examples(40)
+@given(seed=SEEDS)
+def test_no_graph_is_called_wrong(seed: int) -> None:
+    graph = random_graph(seed)
+    report = check_gradients(graph, small_values(graph, seed), max_entries=10)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_large_or_a_small_objective_is_no_mistake(scale: float, dtype: str) -> None:
+    graph = network([3, 4, 2], batch=5, activation="relu", weight_decay=0.1, bias=True, dtype=dtype)
+    values = random_values(graph)
+    values["y"] *= np.float32(scale)
+    assert check_gradients(graph, values).ok
+
+
+def test_a_large_matrix_is_checked_at_some_entries() -> None:
+    graph = network([30, 40, 2], activation="tanh")
+    report = check_gradients(graph, random_values(graph), max_entries=7)
+    assert report.ok
+    assert report.checked == {"W1": (7, 1200), "W2": (7, 80)}
+
+
+def test_the_values_are_left_as_they_were() -> None:
+    graph, values = running_example(5)
+    before = {name: array.copy() for name, array in values.items()}
+    check_gradients(graph, values)
+    assert all(np.array_equal(values[name], before[name]) for name in values)
+
+
+def test_an_operator_of_ones_own_is_checked() -> None:
+    plain = network([3, 5, 2], batch=4, activation="tanh")
+    equations = [Equation("softplus", e.inputs, e.output) if e.op == "tanh" else e for e in plain.equations]
+    graph = Graph([plain.variables[name] for name in plain.given], equations, table=OWN_TABLE)
+    assert check_gradients(graph, random_values(graph)).ok
+    assert check_vjp(OWN_TABLE["softplus"], [random_values(graph)["x"]], 0) < 1e-6
+
+
+# --- wrong rules do not ---------------------------------------------------------------------------------------------
+
+
+def graph_around(name: str, table: dict[str, Op], dtype: str) -> tuple[Graph, Values]:
+    """The one operator, all its inputs parameters, and its size as the objective."""
+    op, inputs = table[name], inputs_of(name, 3, 4, 3, 5, dtype)
+    variables = [
+        Variable(f"p{k}", array.shape, dtype, "parameter" if op.vjp(k) else "target") for k, array in enumerate(inputs)
+    ]
+    names = [variable.name for variable in variables]
+    equations = [Equation(name, names, "out", ATTRS.get(name, {}))]
+    if op.infer_shape(*(array.shape for array in inputs)) != ():
+        equations.append(Equation("l2", ["out"], "J", {"weight_decay": 1}))
+    return Graph(variables, equations, table=table), dict(zip(names, inputs, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", OPS)
+def test_each_operator_alone_is_right(name: str, dtype: str) -> None:
+    assert check_gradients(*graph_around(name, dict(OPS), dtype)).ok
+
+
+@pytest.mark.parametrize("factor", [1.001, 0.999])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "argnum"), RULES)
+def test_a_rule_wrong_by_a_thousandth_is_found_at_its_input(name: str, argnum: int, dtype: str, factor: float) -> None:
+    graph, values = graph_around(name, dict(OPS) | {name: scaled(OPS[name], argnum, factor)}, dtype)
+    report = check_gradients(graph, values)
+    assert not report.ok
+    assert report[f"p{argnum}"] > report.tolerance
+    assert "WRONG at" in str(report)
+
+
+RULES_OF_A_NETWORK = [
+    *((activation, 0, activation, "squared_error") for activation in ACTIVATIONS),
+    *((loss, 0, "tanh", loss) for loss in LOSSES),
+    *((name, argnum, "relu", "cross_entropy") for name in ("matmul", "bias") for argnum in (0, 1)),
+    ("l2", 0, "gelu", "cross_entropy"),
+    ("add", 0, "sigmoid", "squared_error"),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "argnum", "activation", "loss"), RULES_OF_A_NETWORK)
+def test_a_rule_wrong_by_a_thousandth_is_found_in_a_deep_network(
+    name: str, argnum: int, activation: str, loss: str, dtype: str
+) -> None:
+    plain = network([5, 7, 6, 3], 4, activation, loss, weight_decay=0.1, bias=True, dtype=dtype)
+    given = [plain.variables[variable] for variable in plain.given]
+    graph = Graph(given, plain.equations, table=dict(OPS) | {name: scaled(OPS[name], argnum, 1.001)})
+    values = random_values(graph, seed=1)
+    assert check_gradients(plain, values).ok
+    assert not check_gradients(graph, values).ok
+
+
+def test_a_rule_that_is_wrong_in_float32_only_is_found() -> None:
+    right = OPS["tanh"].vjps[0]
+    assert right is not None
+
+    def sloppy(out: Array, delta: Array, h: Array) -> None:
+        right.rule(out, delta, h)
+        if out.dtype == np.float32:
+            np.multiply(out, 1.01, out=out)
+
+    table = dict(OPS) | {"tanh": replace(OPS["tanh"], vjps=(replace(right, rule=sloppy),))}
+    plain = network([5, 7, 3], 4, "tanh", dtype="float32")
+    graph = Graph([plain.variables[name] for name in plain.given], plain.equations, table=table)
+    report = check_gradients(graph, random_values(graph))
+    assert not report.ok
+    assert "WRONG" in str(report)
+
+
+def test_an_instalment_that_replaces_instead_of_adding_is_found() -> None:
+    """The diamond with = for +=: as if the regularisers had no way back."""
+    plain, values = diamond()
+    silent = scaled(OPS["l2"], 0, 0.0)
+    graph = Graph([plain.variables[name] for name in plain.given], plain.equations, table=dict(OPS) | {"l2": silent})
+    assert not check_gradients(graph, values).ok
+
+
+# --- corners --------------------------------------------------------------------------------------------------------
+
+
+def test_edits_of_the_running_example_that_hit_a_corner_are_named_and_not_called_wrong() -> None:
+    graph, values = running_example()
+    hits = 0
+    for (i, j), sign in product(np.ndindex(4, 3), (1, -1)):
+        edited = values | {"W1": values["W1"].copy()}
+        edited["W1"][i, j] += sign
+        report = check_gradients(graph, edited)
+        assert report.ok, str(report)
+        at_corner = (edited["W1"] @ edited["x"] == 0).any()
+        hits += at_corner
+        assert bool(report.corners) == at_corner
+        assert ("corner, two slopes" in str(report)) == at_corner
+    assert hits == 4
+
+
+def test_a_corner_says_both_slopes_and_which_one_the_book_uses() -> None:
+    graph, values = running_example()
+    values["W1"][3] = [-2, 1, 0]  # z of unit 3 is 0, its cotangent 1
+    corner = check_gradients(graph, values).corners[0]
+    decay = 0.1 * values["W1"][corner.index]
+    assert corner.parameter == "W1"
+    assert corner.gradient == pytest.approx(decay)
+    assert {round(corner.left, 3), round(corner.right, 3)} >= {round(decay, 3)}
+
+
+def test_a_relu_of_a_parameter_itself_has_its_corner_at_zero() -> None:
+    graph = Graph(
+        [Variable("W", (2, 2), role="parameter"), Variable("y", (2, 2), role="target")],
+        [Equation("relu", ("W",), "h"), Equation("squared_error", ("h", "y"), "J")],
+    )
+    report = check_gradients(graph, {"W": np.array([[1.0, -1.0], [0.0, 2.0]]), "y": np.ones((2, 2))})
+    assert report.ok
+    assert [corner.index for corner in report.corners] == [(1, 0)]
+
+
+def test_a_wrong_rule_next_to_a_corner_is_still_wrong() -> None:
+    graph, values = running_example()
+    values["W1"][3] = [-2, 1, 0]
+    table = dict(OPS) | {"relu": scaled(OPS["relu"], 0, 1.001)}
+    wrong = Graph([graph.variables[name] for name in graph.given], graph.equations, table=table)
+    assert not check_gradients(wrong, values).ok
+
+
+# --- the report -----------------------------------------------------------------------------------------------------
+
+
+def test_a_report_is_a_mapping_from_parameter_to_error() -> None:
+    report = check_gradients(*running_example())
+    assert isinstance(report, GradientReport)
+    assert list(report) == ["W1", "W2"]
+    assert len(report) == 2
+    assert dict(report) == report.errors
+
+
+def test_a_report_reads_as_lines() -> None:
+    lines = str(check_gradients(*running_example())).splitlines()
+    assert lines[0].startswith("W1: relative error ")
+    assert lines[0].endswith("over 12 of 12 entries, ok")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"step": 0}, ValueError, "step: expected a finite number > 0, received 0"),
+        ({"step": -1e-5}, ValueError, "step: expected a finite number > 0, received -1e-05"),
+        ({"step": np.nan}, ValueError, "step: expected a finite number > 0, received nan"),
+        ({"step": "small"}, TypeError, "step: expected a finite number > 0, received 'small'"),
+        ({"step": 1e-30}, ValueError, r"step: expected enough to change W1\[\(0, 0\)\] = 1, received 1e-30"),
+        ({"tolerance": 0}, ValueError, "tolerance: expected a finite number > 0, received 0"),
+        ({"tolerance": np.nan}, ValueError, "tolerance: expected a finite number > 0, received nan"),
+        ({"max_entries": 0}, ValueError, "max_entries: expected a whole number ≥ 1, received 0"),
+        ({"max_entries": 2.5}, TypeError, r"max_entries: expected a whole number ≥ 1, received 2\.5"),
+        ({"seed": 0.5}, TypeError, r"seed: expected an int or a numpy Generator, received 0\.5"),
+        ({"seed": None}, TypeError, "seed: expected an int or a numpy Generator, received None"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_named(arguments: dict[str, object], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        check_gradients(*running_example(), **arguments)  # type: ignore[arg-type]
+
+
+def test_values_are_checked_as_everywhere() -> None:
+    graph, values = running_example()
+    with pytest.raises(ValueError, match=r"x: expected a float64 array of shape \(3, 1\), received shape \(3, 2\)"):
+        check_gradients(graph, values | {"x": np.ones((3, 2))})
+
+
+# --- one rule -------------------------------------------------------------------------------------------------------
+
+MATRIX = np.arange(6.0).reshape(2, 3) + 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (("nope", [MATRIX], 0), ValueError, "op: expected one of matmul, bias.*received 'nope'"),
+        ((3, [MATRIX], 0), ValueError, "op: expected one of.*received 3"),
+        (("relu", [MATRIX], 1), ValueError, "argnum: expected one of 0 to 0, received 1"),
+        (("relu", [MATRIX], -1), ValueError, "argnum: expected one of 0 to 0, received -1"),
+        (("relu", [], 0), ValueError, "inputs: relu expected 1, received 0"),
+        (("relu", [MATRIX, MATRIX], 0), ValueError, "inputs: relu expected 1, received 2"),
+        (("relu", [MATRIX.astype("float32")], 0), TypeError, r"inputs\[0\]: expected a float64 array, received dtype"),
+        (("relu", [MATRIX.tolist()], 0), TypeError, r"inputs\[0\]: expected a float64 array, received list"),
+        (("matmul", [MATRIX, MATRIX], 0), ValueError, r"expected the second factor to have 3 rows.*\(2, 3\)"),
+        (("l2", [MATRIX], 0), ValueError, "attrs: expected weight_decay, received none"),
+        (("relu", [MATRIX], 0, {"slope": 1}), ValueError, "attrs: expected none, received slope"),
+        (("cross_entropy", [MATRIX, one_hot(np.random.default_rng(0), 2, 3)], 1), ValueError, "no derivative"),
+    ],
+)
+def test_a_rule_that_cannot_be_checked_is_named(
+    arguments: tuple[object, ...], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        check_vjp(*arguments)  # type: ignore[arg-type]
+
+
+# --- the size of the nudge ------------------------------------------------------------------------------------------
+
+
+def test_the_error_over_the_nudge_is_a_u() -> None:
+    graph, values = running_example(activation="tanh")
+    errors = step_errors(graph, values, "W1", (0, 0), [1e-1, 1e-5, 1e-11])
+    assert errors[1] < 1e-9
+    assert errors[0] > 1e4 * errors[1]
+    assert errors[2] > 1e4 * errors[1]
+
+
+def test_float32_wants_a_larger_nudge_than_float64() -> None:
+    graph, values = running_example(activation="tanh")
+    single = {name: array.astype("float32") for name, array in values.items()}
+    small, large = step_errors(graph.with_dtype("float32"), single, "W1", (0, 0), [1e-7, 1e-2])
+    assert small > 10 * large
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("x", (0, 0), [1e-5]), "parameter: expected one of W1, W2, received 'x'"),
+        (("W1", (9, 0), [1e-5]), r"index: expected that of an entry of W1, shape \(4, 3\), received \(9, 0\)"),
+        (("W1", (0,), [1e-5]), r"index: .*received \(0,\)"),
+        (("W1", 0, [1e-5]), "index: .*received 0"),
+        (("W1", (0, 0), [0.0]), r"steps: expected a finite number > 0, received 0\.0"),
+        (("W1", (0, 0), [np.nan]), "steps: expected a finite number > 0, received nan"),
+    ],
+)
+def test_a_curve_that_cannot_be_drawn_is_named(arguments: tuple[object, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        step_errors(*running_example(), *arguments)  # type: ignore[arg-type]

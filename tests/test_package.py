@@ -1,0 +1,113 @@
+"""The package from outside: what `import mlp` loads, its names, their annotations and docstrings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+
+import pytest
+
+import mlp
+
+CORE = ("ops", "graph", "networks", "engine", "check", "train", "data", "examples")
+HEAVY = {
+    "graphviz",
+    "pygraphviz",
+    "matplotlib",
+    "ipywidgets",
+    "anywidget",
+    "ziamath",
+    "latex2mathml",
+    "IPython",
+    "scipy",
+}
+CONTRACT = {
+    *("network", "value_and_grad", "prepare", "predict", "trace", "check_gradients", "sgd", "adam", "data", "draw"),
+    *("Graph", "Variable", "Equation", "Step", "Trace", "Run", "History"),
+}
+
+
+def in_a_fresh_interpreter(code: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules, submodules included, that a fresh interpreter has after running the code."""
+    return set(in_a_fresh_interpreter(f"import sys\n{code}\nprint(*sys.modules)").split())
+
+
+def test_import_loads_numpy_the_standard_library_and_nothing_else() -> None:
+    added = {name.split(".")[0] for name in loaded_by("import mlp") - loaded_by("import numpy")}
+    assert added - set(sys.stdlib_module_names) == {"mlp"}
+
+
+def test_import_loads_little_beyond_numpy_so_it_is_quick() -> None:
+    assert len(loaded_by("import mlp") - loaded_by("import numpy")) < 80
+
+
+def test_the_core_runs_without_anything_heavier() -> None:
+    code = """
+import mlp
+from mlp.examples import running_example
+g, v = running_example()
+mlp.value_and_grad(g, v), mlp.prepare(g)(v), mlp.predict(g, v), mlp.trace(g, v), mlp.check_gradients(g, v)
+mlp.data.digits()
+"""
+    assert HEAVY.isdisjoint(name.split(".")[0] for name in loaded_by(code))
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT))
+def test_every_name_of_the_contract_is_there(name: str) -> None:
+    assert name == "draw" or getattr(mlp, name) is not None  # drawing has its own tests
+
+
+def test_all_names_that_are_announced_exist_and_are_sorted() -> None:
+    assert all(hasattr(mlp, name) for name in mlp.__all__)
+    assert mlp.__all__ == sorted(mlp.__all__)
+
+
+def test_an_unknown_name_is_an_ordinary_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'mlp' has no attribute 'nonsense'"):
+        _ = mlp.nonsense
+
+
+def test_the_version_is_one() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", mlp.__version__)
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert files("mlp").joinpath("py.typed").is_file()
+
+
+def public() -> list[pytest.param]:
+    modules = [getattr(mlp, name, None) or __import__(f"mlp.{name}", fromlist=["_"]) for name in CORE]
+    found = {
+        f"{module.__name__}.{name}": thing
+        for module in modules
+        for name, thing in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isfunction(thing) or inspect.isclass(thing))
+        and thing.__module__ == module.__name__
+    }
+    return [pytest.param(thing, id=name) for name, thing in found.items()]
+
+
+@pytest.mark.parametrize("thing", public())
+def test_every_public_name_has_a_docstring_and_annotations(thing: object) -> None:
+    assert inspect.getdoc(thing)
+    for function in [thing] if inspect.isfunction(thing) else methods(thing):
+        signature = inspect.signature(function)
+        untyped = [p.name for p in signature.parameters.values() if p.annotation is p.empty]
+        assert untyped in ([], ["self"])
+        assert signature.return_annotation is not signature.empty
+
+
+def methods(thing: object) -> list[Callable[..., object]]:
+    """What the class itself defines, without what dataclasses and named tuples write for it."""
+    own = [member for member in vars(thing).values() if inspect.isfunction(member)]
+    return [method for method in own if method.__code__.co_filename == inspect.getfile(thing)]  # type: ignore[arg-type]
