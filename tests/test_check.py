@@ -63,6 +63,13 @@ def test_a_large_or_a_small_objective_is_no_mistake(scale: float, dtype: str) ->
     assert check_gradients(graph, values).ok
 
 
+def test_inputs_in_the_thousands_bend_j_within_a_nudge_and_are_no_mistake() -> None:
+    graph = network([3, 4, 2], batch=5, activation="tanh")
+    values = random_values(graph, scale=1e4)
+    values["W1"] /= 1e4
+    assert check_gradients(graph, values).ok
+
+
 def test_a_large_matrix_is_checked_at_some_entries() -> None:
     graph = network([30, 40, 2], activation="tanh")
     report = check_gradients(graph, random_values(graph), max_entries=7)

@@ -308,7 +308,7 @@ def test_layouts_that_blas_reads_in_place_run_to_the_same_bits(layout: str) -> N
     assert_close(grads, value_and_grad(graph, values)[1], 1e-14)
 
 
-@pytest.mark.parametrize("layout", ["strided", "reversed", "broadcast", "misaligned"])
+@pytest.mark.parametrize("layout", ["strided", "reversed", "one column", "one row", "overlapping", "misaligned"])
 def test_other_layouts_are_copied_by_value_and_grad_and_refused_by_run(layout: str) -> None:
     graph = network([5, 7, 3], batch=4, activation="tanh", weight_decay=0.1)
     values = random_values(graph)
@@ -321,7 +321,7 @@ def test_other_layouts_are_copied_by_value_and_grad_and_refused_by_run(layout: s
 
 
 def lay_out(array: Array, layout: str) -> Array:
-    """The same numbers (but for a broadcast) elsewhere in memory."""
+    """An array of this shape, elsewhere in memory."""
     rows, columns = array.shape
     if layout == "fortran":
         return np.asfortranarray(array)
@@ -335,8 +335,12 @@ def lay_out(array: Array, layout: str) -> Array:
         return wide[::2, ::2]
     if layout == "reversed":
         return array[::-1, ::-1].copy()[::-1, ::-1]
-    if layout == "broadcast":
+    if layout == "one column":
         return np.broadcast_to(array[:, :1], array.shape)
+    if layout == "one row":
+        return np.broadcast_to(array[:1], array.shape)
+    if layout == "overlapping":
+        return np.lib.stride_tricks.sliding_window_view(array.ravel(), columns)[:rows]
     if layout == "misaligned":
         odd = np.frombuffer(bytearray(array.nbytes + 1), np.uint8)[1:].view(array.dtype).reshape(array.shape)
         odd[:] = array
