@@ -15,7 +15,7 @@ from mlp.graph import Graph, generator, one_of, positive, positive_int
 from mlp.ops import OPS, OWN, Array, Op
 
 STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends
-OTHER_STEPS = (1 / 4, 1 / 16, 16)  # tried where the first disagrees: J may bend more there, or lose more digits
+OTHER_STEPS = (1 / 4, 1 / 64, 1 / 1024, 16)  # tried where the first disagrees: J may bend more, or lose more digits
 TOLERANCE = 1e-6
 # What an error must be compared with at least, as a part of max(1, |J|): two objectives are subtracted, and the digits
 # that this costs must not look like a wrong rule.
