@@ -5,21 +5,23 @@ decides what such a check is worth.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import inf
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 
-from mlp.engine import prepare, value_and_grad
-from mlp.graph import Graph, generator, one_of, positive, positive_int
+from mlp.engine import is_finite, prepare, value_and_grad
+from mlp.graph import Graph
+from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import OPS, OWN, Array, Op
+from mlp.text import number
 
-STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends
-OTHER_STEPS = (1 / 4, 1 / 64, 1 / 1024, 16)  # tried where the first disagrees: J may bend more, or lose more digits
+STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends with J
+SCALES = (1, 1 / 8, 8, 1 / 64, 64, 1 / 512, 512, 1 / 4096)  # tried in turn: the best nudge depends on how much J bends
 TOLERANCE = 1e-6
-# What an error must be compared with at least, as a part of max(1, |J|): two objectives are subtracted, and the digits
-# that this costs must not look like a wrong rule.
-FLOOR = 1e-2
+DOUBT = 10  # a disagreement within so many times the difference's own uncertainty is no evidence
+DUST = 1e-12  # where J does not change by a bit, a gradient below this is the rounding of one that is 0
 ROUNDING = 1e-3  # how far a float32 gradient may be from the float64 one, as a part of the largest entry of all
 
 
@@ -49,7 +51,9 @@ class GradientReport(Mapping[str, float]):
     tolerance : float
         What counts as equal.
     corners : tuple of Corner
-        Entries with two slopes, left out of the errors where the gradient lies between the two.
+        Entries at which J has two slopes: the gradient is a choice there, and was checked on both sides instead.
+    unmeasured : mapping of str to int
+        Entries whose differences were too uncertain to tell right from wrong, left out of the errors.
     rounding : mapping of str to float
         For a float32 graph: how far each gradient is from that in float64, as a part of the largest entry of all.
     """
@@ -59,13 +63,15 @@ class GradientReport(Mapping[str, float]):
     checked: Mapping[str, tuple[int, int]]
     tolerance: float
     corners: tuple[Corner, ...] = ()
+    unmeasured: Mapping[str, int] = field(default_factory=dict)
     rounding: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether every error is within the tolerance, and float32 near float64."""
+        """Whether every error is within the tolerance, something was measured, and float32 is near float64."""
         within = all(error <= self.tolerance for error in self.errors.values())
-        return within and all(distance <= ROUNDING for distance in self.rounding.values())
+        measured = not self.checked or sum(self.unmeasured.values()) < sum(count for count, _ in self.checked.values())
+        return within and measured and all(distance <= ROUNDING for distance in self.rounding.values())
 
     def __getitem__(self, name: str) -> float:
         """The relative error of one parameter's gradient."""
@@ -79,22 +85,27 @@ class GradientReport(Mapping[str, float]):
         """How many parameters."""
         return len(self.errors)
 
+    def __repr__(self) -> str:
+        """As `print` shows it."""
+        return str(self)
+
     def __str__(self) -> str:
         """A line a parameter."""
         lines = []
         for name, error in self.errors.items():
             verdict = "ok" if error <= self.tolerance else f"WRONG at {self.worst[name]}"
-            some, all_ = self.checked[name]
-            lines.append(f"{name}: relative error {error:.1e} over {some} of {all_} entries, {verdict}")
+            count, size = self.checked[name]
+            lines.append(f"{name}: relative error {error:.1e} over {count} of {size} entries, {verdict}")
+            if self.unmeasured.get(name):
+                lines.append(f"{name}: {self.unmeasured[name]} of these are too small beside J to be measured")
         for name, distance in self.rounding.items():
             verdict = "ok" if distance <= ROUNDING else "WRONG"
             lines.append(f"{name}: in float32, off by {distance:.1e} of the largest gradient, {verdict}")
         for c in self.corners:
             where = f"{c.parameter}[{', '.join(map(str, c.index))}]"
-            lines.append(
-                f"{where}: corner, two slopes {c.left:.4g} and {c.right:.4g}; the gradient is {c.gradient:.4g}"
-            )
-        return "\n".join(lines)
+            slopes = f"two slopes {number(c.left)} and {number(c.right)}"
+            lines.append(f"{where}: corner, {slopes}; the gradient is {number(c.gradient)}")
+        return "\n".join(lines) or "no parameters, nothing to check"
 
 
 def check_gradients(
@@ -121,7 +132,7 @@ def check_gradients(
     tolerance : float
         Relative.
     max_entries : int
-        At most so many entries of each parameter, drawn at random where there are more: two passes an entry.
+        At most so many entries of each parameter, drawn at random where there are more: five forward passes each.
     seed : int
         For that draw.
 
@@ -131,94 +142,135 @@ def check_gradients(
         Behaves as a mapping from parameter to relative error; ``report.ok``, ``print(report)``.
     """
     limit = positive_int(max_entries, "max_entries")
-    nudges = [positive(step, "step") * factor for factor in (1, *OTHER_STEPS)]
-    bound = positive(tolerance, "tolerance")
-    rng = generator(seed)
+    nudge, bound, rng = positive(step, "step"), positive(tolerance, "tolerance"), generator(seed)
+    if 1 + nudge == 1:
+        raise ValueError(f"step: expected enough to change a weight of 1, received {step}")
     _, own = value_and_grad(graph, values)  # checks the values
-    nudged = _Nudged(graph, values)
-    J, grads = value_and_grad(nudged.graph, nudged.values)
-    floor = FLOOR * max(1.0, abs(J))
+    nudged = _Nudged(graph, values, nudge, bound)
     errors: dict[str, float] = {}
     worst: dict[str, tuple[int, ...]] = {}
     checked: dict[str, tuple[int, int]] = {}
+    unmeasured: dict[str, int] = {}
     corners: list[Corner] = []
     for name in graph.parameters:
-        gradient = grads[name]
-        entries = list(np.ndindex(gradient.shape))
-        if len(entries) > limit:
-            entries = [entries[i] for i in sorted(rng.choice(len(entries), limit, replace=False))]
-        errors[name], worst[name], checked[name] = 0.0, entries[0], (len(entries), gradient.size)
+        entries = list(np.ndindex(graph.variables[name].shape))
+        size = len(entries)
+        if size > limit:
+            entries = [entries[i] for i in sorted(rng.choice(size, limit, replace=False))]
+        errors[name], worst[name], checked[name], unmeasured[name] = 0.0, entries[0], (len(entries), size), 0
         for index in entries:
-            exact = float(gradient[index])
-
-            def off(slope: float, exact: float = exact) -> float:
-                return abs(exact - slope) / max(abs(exact), abs(slope), floor)
-
-            error, slopes = inf, []
-            for nudge in nudges:
-                left, right, crossed = nudged.slopes(name, index, nudge)
-                low, high = min(left, right), max(left, right)
-                slack = bound * floor + 1e-3 * (high - low)  # slopes to one side are good to the nudge only
-                if crossed and low - slack <= exact <= high + slack:
-                    corners.append(Corner(name, index, left, right, exact))
-                    error = 0.0
-                elif crossed:
-                    error = min(error, max(off(low), off(high)))
-                else:
-                    slopes.append((left + right) / 2)
-                    error = min(error, off(slopes[-1]))
-                    if len(slopes) == 2:  # what bends J cancels in this mean of two nudges (Richardson)
-                        error = min(error, off((16 * slopes[1] - slopes[0]) / 15))
-                if error <= bound:
-                    break
-            if error > errors[name]:
+            error, corner = nudged.check(name, index)
+            if corner is not None:
+                corners.append(corner)
+            if error is None:
+                unmeasured[name] += 1
+            elif error > errors[name]:
                 errors[name], worst[name] = error, index
     rounding = {}
     if graph.dtype == "float32":
-        largest = max(floor, *(float(np.abs(gradient).max()) for gradient in grads.values()))
-        rounding = {name: float(np.abs(own[name] - gradient).max()) / largest for name, gradient in grads.items()}
-    return GradientReport(errors, worst, checked, bound, tuple(corners), rounding)
+        _, exact = nudged.run(nudged.values)
+        largest = max((float(np.abs(gradient).max()) for gradient in exact.values()), default=0.0) or 1.0
+        rounding = {name: float(np.abs(own[name] - gradient).max()) / largest for name, gradient in exact.items()}
+    return GradientReport(errors, worst, checked, bound, tuple(corners), unmeasured, rounding)
+
+
+class _Difference(NamedTuple):
+    """A slope found by nudging, and how far two sizes of nudge disagree about it."""
+
+    slope: float
+    doubt: float
 
 
 class _Nudged:
-    """J, run forward in float64 with one entry of one parameter moved."""
+    """J, run forward in float64 with one entry of one parameter moved; and the gradients that are on trial."""
 
-    def __init__(self, graph: Graph, values: Mapping[str, Array]) -> None:
-        ops = graph.table
-        self._kinked = tuple({e.inputs[0] for e in graph.equations if ops[e.op].corner})
-        self.graph = graph.with_dtype("float64")
+    def __init__(self, graph: Graph, values: Mapping[str, Array], step: float, tolerance: float) -> None:
+        double = graph.with_dtype("float64")
         self.values = {name: np.array(values[name], "float64", order="C") for name in graph.given}
-        self._run = prepare(self.graph, keep=self._kinked)
+        self.run = prepare(double)
+        self._step, self._tolerance = step, tolerance
+        self._objective = str(graph.objective)
+        # For the nudges, the same network with nothing to differentiate: its run is the forward pass alone.
+        kinked = {e.inputs[0] for e in graph.equations if graph.table[e.op].corner}
+        self._kinked = tuple(name for name in graph.variables if name in kinked)
+        frozen = (replace(v, role="input") if v.role == "parameter" else v for v in double.variables.values())
+        forward = Graph(frozen, double.equations, double.objective, double.output, double.table)
+        self._forward = prepare(forward, keep=self._kinked)
+        _, gradients = self.run(self.values)
+        self._gradients = {name: gradient.copy() for name, gradient in gradients.items()}
 
-    def at(self, name: str, index: tuple[int, ...], w: float) -> tuple[float, list[Array]]:
+    def check(self, name: str, index: tuple[int, ...]) -> tuple[float | None, Corner | None]:
+        """The relative error at one entry, None if it cannot be measured; and the corner, if it is at one."""
+        w, exact = float(self.values[name][index]), float(self._gradients[name][index])
+        reach = self._step * max(1.0, abs(w))
+        (J, here), (J_above, above), (J_below, below) = (self._at(name, index, v) for v in (w, w + reach, w - reach))
+        moved = [(a != b) | (a != c) for a, b, c in zip(here, above, below, strict=True)]
+        if not any((side[change] == 0).any() for side, change in zip(here, moved, strict=True)):
+            return self._error(name, index, w, exact), None
+        # The entry holds an activation at its corner. There the gradient is a choice, here that of φ'(0) = 0, and no
+        # difference can judge it: check the rules to the left and to the right of it.
+        corner = Corner(name, index, (J - J_below) / reach, (J_above - J) / reach, exact)
+        beside = []
+        for there in (w - 64 * reach, w + 64 * reach):
+            array = self.values[name]
+            array[index] = there
+            _, gradients = self.run(self.values)
+            gradient = float(gradients[name][index])
+            array[index] = w
+            beside.append(self._error(name, index, there, gradient))
+        return max((error for error in beside if error is not None), default=None), corner
+
+    def _error(self, name: str, index: tuple[int, ...], w: float, exact: float) -> float | None:
+        """The relative error of ``exact`` against the most certain difference at w; None if that is no evidence."""
+        best: _Difference | None = None
+        for scale in SCALES:
+            found = self._difference(name, index, w, self._step * scale * max(1.0, abs(w)))
+            if found is None:
+                continue
+            if _relative(exact, found.slope) <= self._tolerance:
+                return _relative(exact, found.slope)
+            if best is None or found.doubt < best.doubt:
+                best = found
+        if best is None or abs(exact - best.slope) <= DOUBT * best.doubt:
+            return None
+        if best.slope == 0 and abs(exact) < DUST:
+            return None
+        return _relative(exact, best.slope)
+
+    def _difference(self, name: str, index: tuple[int, ...], w: float, h: float) -> _Difference | None:
+        """Centred differences with 2h and h, put together so that what bends J cancels; None across corners.
+
+        The weights 4/3 and −1/3 are Richardson's extrapolation.
+        """
+        if not w - h < w < w + h:
+            return None
+        _, here = self._at(name, index, w)
+        slopes = []
+        largest = 0.0
+        for reach in (2 * h, h):
+            above, below = w + reach, w - reach
+            (J_above, sides_above), (J_below, sides_below) = (self._at(name, index, v) for v in (above, below))
+            if any((a != b).any() or (a != c).any() for a, b, c in zip(here, sides_above, sides_below, strict=True)):
+                return None
+            slopes.append((J_above - J_below) / (above - below))
+            largest = max(largest, abs(J_above), abs(J_below))
+        wide, narrow = slopes
+        rounding = np.finfo(np.float64).eps * largest / h  # what the subtraction costs even where the two agree by luck
+        return _Difference((4 * narrow - wide) / 3, float(max(abs(narrow - wide), rounding)))
+
+    def _at(self, name: str, index: tuple[int, ...], w: float) -> tuple[float, list[Array]]:
         """J with the entry set to w, and on which side of their corners the activations are."""
         array = self.values[name]
         old, array[index] = array[index], w
         try:
-            J, _ = self._run(self.values)
-            return J, [np.sign(self._run[kinked]) for kinked in self._kinked]
+            J, _ = self._forward(self.values)
+            return J, [np.sign(self._forward[kinked]) for kinked in self._kinked]
         finally:
             array[index] = old
 
-    def slopes(self, name: str, index: tuple[int, ...], step: float) -> tuple[float, float, bool]:
-        """The slope of J to the left, to the right, and whether a corner lies between the two.
 
-        Where the nudge crosses a corner it is made smaller, until only a corner at the entry itself is left.
-        """
-        w = float(self.values[name][index])
-        J, here = self.at(name, index, w)
-        for h in (step * max(1.0, abs(w)) / shrink for shrink in (1, 16, 256)):
-            above, below = w + h, w - h
-            if not below < w < above:
-                raise ValueError(f"step: expected enough to change {name}[{index}] = {w:g}, received {step:g}")
-            (J_above, sides_above), (J_below, sides_below) = (self.at(name, index, v) for v in (above, below))
-            left, right = (J - J_below) / (w - below), (J_above - J) / (above - w)
-            crossed = any(
-                (a != b).any() or (a != c).any() for a, b, c in zip(here, sides_above, sides_below, strict=True)
-            )
-            if not crossed:
-                break
-        return left, right, crossed
+def _relative(a: float, b: float) -> float:
+    return abs(a - b) / (max(abs(a), abs(b)) or 1.0)
 
 
 def step_errors(
@@ -282,7 +334,7 @@ def check_vjp(
     op : Op or str
         A row of the rule table, or its name.
     inputs : sequence of ndarray
-        float64; away from corners by more than ``step``.
+        float64; away from corners by more than the nudge.
     argnum : int
         Which input.
     attrs : mapping of str to float, optional
@@ -290,14 +342,24 @@ def check_vjp(
     seed : int
         For the two random directions.
     step : float
-        The nudge along ``v``.
+        The nudge along ``v``, as a part of the largest entry of the input, or of 1.
+
+    Returns
+    -------
+    float
+        The difference of the two numbers, as a part of the larger.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an operator, inputs, argument number or attributes that do not fit.
     """
     if not isinstance(op, Op):
         one_of(op, tuple(OPS), "op")
         op = OPS[op]
-    numbers = dict(attrs or {})
+    numbers = {name: non_negative(value, f"attrs[{name!r}]") for name, value in (attrs or {}).items()}
     if numbers.keys() != op.attrs.keys():
-        raise ValueError(f"attrs: expected {', '.join(op.attrs) or 'none'}, received {', '.join(numbers) or 'none'}")
+        raise ValueError(f"attrs: expected {listed(op.attrs)}, received {listed(numbers)}")
     if len(inputs) < 1 or (len(inputs) != len(op.vjps) and not op.variadic):
         expected = "at least 1" if op.variadic else len(op.vjps)
         raise ValueError(f"inputs: {op.name} expected {expected}, received {len(inputs)}")
@@ -306,18 +368,24 @@ def check_vjp(
     vjp = op.vjp(argnum)
     if vjp is None:
         raise ValueError(f"argnum: {op.name} has no derivative with respect to its input {argnum}")
-    step = positive(step, "step")
     for position, array in enumerate(inputs):
-        if not isinstance(array, np.ndarray) or array.dtype != np.float64:
-            received = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        if type(array) is not np.ndarray or array.dtype != np.float64:
+            received = f"dtype {array.dtype}" if type(array) is np.ndarray else type(array).__name__
             raise TypeError(f"inputs[{position}]: expected a float64 array, received {received}")
+        if not is_finite(array):
+            raise ValueError(f"inputs[{position}]: expected finite numbers, received inf or NaN")
+        check = op.requires.get(position)
+        wrong = check(array) if check else None
+        if wrong:
+            raise ValueError(f"inputs[{position}]: expected {wrong}")
+    step = positive(step, "step") * max(1.0, float(np.abs(inputs[argnum]).max()))
     rng = generator(seed)
     shapes = [array.shape for array in inputs]
 
     def forward(moved: Array) -> Array:
         arguments = [moved if k == argnum else array for k, array in enumerate(inputs)]
-        out = np.empty(op.infer_shape(*shapes))
-        op.forward(out, *arguments, *(np.empty(shape) for shape in op.workspace(*shapes)), **numbers)
+        out = np.full(op.infer_shape(*shapes), np.nan)
+        op.forward(out, *arguments, *(np.full(shape, np.nan) for shape in op.workspace(*shapes)), **numbers)
         return out
 
     direction = rng.standard_normal(inputs[argnum].shape)
@@ -331,4 +399,6 @@ def check_vjp(
     moved = [forward(inputs[argnum] + sign * step * direction) for sign in (1, -1)]
     by_differences = float(np.sum(delta * (moved[0] - moved[1])) / (2 * step))
     by_rule = float(np.sum(back * direction))
-    return abs(by_rule - by_differences) / max(abs(by_rule), abs(by_differences), 1e-3)
+    if not isfinite(by_rule):
+        raise FloatingPointError(f"{op.name}: expected its rule {argnum} to write finite numbers, received {by_rule}")
+    return _relative(by_rule, by_differences)

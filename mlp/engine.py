@@ -8,13 +8,14 @@ in `ops`.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import prod
+from math import isfinite, prod
 from types import MappingProxyType
 from typing import overload
 
 import numpy as np
 
 from mlp.graph import Equation, Graph
+from mlp.inputs import listed, one_of
 from mlp.ops import OWN, Array, Shape
 
 POLICIES = ("keep_all", "residuals", "predict")
@@ -49,6 +50,8 @@ class Step:
         Shapes of the arrays that exist during this step only.
     calls : tuple
         What is executed: pairs of a rule and the names of the arrays that it is called with.
+    instalment : str
+        Backward, the array that holds what this step contributes: the cotangent itself, where it is the first.
     """
 
     index: int
@@ -58,8 +61,9 @@ class Step:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     calls: tuple[Call, ...] = field(repr=False)
-    workspace: Mapping[str, Shape] = field(default_factory=dict, repr=False)
-    contributions: Mapping[str, Array] = field(default_factory=dict, repr=False)
+    workspace: Mapping[str, Shape] = field(repr=False)
+    instalment: str = field(default="", repr=False)
+    contributions: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     final: tuple[str, ...] = ()
     born: tuple[str, ...] = ()
     freed: tuple[str, ...] = ()
@@ -94,8 +98,8 @@ def schedule(graph: Graph, policy: str = "residuals") -> tuple[Step, ...]:
         One for each equation forward, then one for each VJP on the way from the objective to the parameters. What the
         caller brings, and what the caller receives, is never freed.
     """
-    if policy not in POLICIES:
-        raise ValueError(f"policy: expected one of {', '.join(POLICIES)}, received {policy!r}")
+    check_graph(graph)
+    one_of(policy, POLICIES, "policy")
     if policy == "predict":
         needed = graph.ancestors(_output(graph))
         steps = [_forward(graph, equation) for equation in graph.equations if equation.output in needed]
@@ -110,11 +114,16 @@ def _forward(graph: Graph, equation: Equation) -> Step:
     """The step that computes one equation."""
     op = graph.table[equation.op]
     shapes = [graph.variables[name].shape for name in equation.inputs]
-    workspace = {f"work {k} of {equation.output}": shape for k, shape in enumerate(op.workspace(*shapes))}
+    workspace = _workspace(equation.output, op.workspace(*shapes))
     rule = partial(op.forward, **equation.attrs) if equation.attrs else op.forward
     call = rule, (equation.output, *equation.inputs, *workspace)
     writes = (equation.output,)
     return Step(0, "forward", equation, None, equation.inputs, writes, (call,), workspace, final=writes)
+
+
+def _workspace(name: str, shapes: Sequence[Shape]) -> Mapping[str, Shape]:
+    """Names for the arrays that a rule needs while it makes ``name``."""
+    return MappingProxyType({f"work {k} of {name}": shape for k, shape in enumerate(shapes)})
 
 
 def _backward(graph: Graph) -> list[Step]:
@@ -149,16 +158,15 @@ def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tupl
     saved = [equation.inputs[what] if isinstance(what, int) else named[what] for what in vjp.saves]
     delta, total = cotangent_name(graph, output), cotangent_name(graph, name)
     shapes = [graph.variables[source].shape for source in (output, *saved)]
-    workspace = {f"work {k} of {total}": shape for k, shape in enumerate(vjp.workspace(*shapes))}
+    workspace = _workspace(total, vjp.workspace(*shapes))
     rule = partial(vjp.rule, **equation.attrs) if equation.attrs else vjp.rule
     reads = (delta, *saved)
-    if first:
-        calls: tuple[Call, ...] = ((rule, (total, *reads, *workspace)),)
-    else:
-        instalment = f"instalment of {total}"
-        calls = (rule, (instalment, *reads, *workspace)), (_accumulate, (total, instalment))
-        workspace[instalment] = graph.variables[name].shape
-    return Step(0, "backward", equation, argnum, reads, (total,), calls, workspace, final=final)
+    instalment = total if first else f"instalment of {total}"
+    calls: tuple[Call, ...] = ((rule, (instalment, *reads, *workspace)),)
+    if not first:
+        calls += ((_accumulate, (total, instalment)),)
+        workspace = MappingProxyType({**workspace, instalment: graph.variables[name].shape})
+    return Step(0, "backward", equation, argnum, reads, (total,), calls, workspace, instalment, final=final)
 
 
 def _seed(cotangent: Array) -> None:
@@ -197,12 +205,20 @@ def _with_lifetimes(graph: Graph, steps: list[Step], policy: str) -> tuple[Step,
     )
 
 
-def _shape(graph: Graph, name: str) -> Shape:
-    """The shape of a variable, or of the variable whose cotangent this is."""
-    return graph.variables[name if name in graph.variables else name.split("/d", 1)[1]].shape
+def _shapes(graph: Graph) -> dict[str, Shape]:
+    """The shape of every array that a schedule can name, but for workspace: values, and cotangents alike."""
+    values = {name: variable.shape for name, variable in graph.variables.items()}
+    return values | {cotangent_name(graph, name): shape for name, shape in values.items()}
+
+
+def check_graph(graph: object) -> None:
+    """Complain of swapped arguments before anything else does."""
+    if not isinstance(graph, Graph):
+        raise TypeError(f"graph: expected an mlp.Graph, received {type(graph).__name__}")
 
 
 def _objective(graph: Graph) -> str:
+    check_graph(graph)
     if graph.objective is None:
         raise ValueError("objective: expected a graph that ends in a scalar, received one without an objective")
     return graph.objective
@@ -210,6 +226,7 @@ def _objective(graph: Graph) -> str:
 
 def _needed(graph: Graph, policy: str) -> tuple[str, ...]:
     """What the caller must bring: for prediction, only what the output depends on."""
+    check_graph(graph)
     if policy != "predict":
         return graph.given
     ancestors = graph.ancestors(_output(graph))
@@ -230,13 +247,15 @@ def _output(graph: Graph) -> str:
 def _execute(graph: Graph, steps: Sequence[Step], arrays: dict[str, Array]) -> Iterator[Step]:
     """Run the steps on ``arrays``: each adds what is born, is yielded when done, and then drops what is freed.
 
-    What is freed is overwritten with NaN first: a rule that still read it could not go unnoticed.
+    What is born is NaN until it is written, and what is freed is NaN again: a rule that does not write what it
+    should, or reads what it should not, cannot go unnoticed.
     """
+    shapes = _shapes(graph)
     for step in steps:
         for name in step.born:
-            arrays[name] = np.empty(_shape(graph, name), graph.dtype)
+            arrays[name] = np.full(shapes[name], np.nan, graph.dtype)
         for name, shape in step.workspace.items():
-            arrays[name] = np.empty(shape, graph.dtype)
+            arrays[name] = np.full(shape, np.nan, graph.dtype)
         with np.errstate(all="ignore"):  # what is not finite is reported by name, below
             for rule, names in step.calls:
                 rule(*[arrays[name] for name in names])
@@ -255,7 +274,8 @@ def value_and_grad(graph: Graph, values: Mapping[str, Array]) -> tuple[float, di
     ----------
     graph : Graph
     values : mapping of str to ndarray
-        One array of the graph's dtype and the variable's shape for each input, target and parameter.
+        One array of the graph's dtype and the variable's shape for each input, target and parameter. They are only
+        read. One whose rows or columns are not contiguous in memory is copied first.
 
     Returns
     -------
@@ -278,9 +298,23 @@ def value_and_grad(graph: Graph, values: Mapping[str, Array]) -> tuple[float, di
 
 
 def predict(graph: Graph, values: Mapping[str, Array]) -> Array:
-    """Forward only, up to ``graph.output``: for `mlp.network` the outputs o, shape (q, n); logits for cross-entropy.
+    """Forward only, up to ``graph.output``. What is not read any more is dropped on the way.
 
-    ``values`` needs only what the output depends on: targets may be absent. What is not read any more is dropped.
+    Parameters
+    ----------
+    graph : Graph
+    values : mapping of str to ndarray
+        As for `value_and_grad`, but only what the output depends on is needed: targets may be absent.
+
+    Returns
+    -------
+    ndarray
+        For `mlp.network` the outputs o, shape (q, n); logits for cross-entropy. The caller's to keep.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As `value_and_grad`.
     """
     arrays = _checked(graph, values, _needed(graph, "predict"))
     for _ in _execute(graph, schedule(graph, "predict"), arrays):
@@ -299,8 +333,10 @@ class Trace(Sequence[Step]):
         self.graph = graph
         self.policy = policy
         self._steps = tuple(steps)
-        self._recorded = MappingProxyType(dict(recorded))
+        self._recorded = dict(recorded)
         self._bytes: list[int] = []
+        for array in self._recorded.values():
+            array.flags.writeable = False  # a record does not change
 
     @overload
     def __getitem__(self, key: int) -> Step: ...
@@ -314,8 +350,12 @@ class Trace(Sequence[Step]):
         if not isinstance(key, str):
             return self._steps[key]
         if key not in self._recorded:
-            raise KeyError(f"{key!r}: expected one of {', '.join(self._recorded)}")
+            raise KeyError(f"{key!r}: expected one of {listed(self._recorded, 30)}")
         return self._recorded[key]
+
+    def __contains__(self, key: object) -> bool:
+        """Whether an array of this name was recorded, or this is one of the steps."""
+        return key in self._recorded if isinstance(key, str) else key in self._steps
 
     def __len__(self) -> int:
         """How many steps."""
@@ -333,18 +373,18 @@ class Trace(Sequence[Step]):
     def bytes(self, index: int) -> int:
         """Bytes of all arrays that exist while step ``index`` runs: inputs, output and workspace together."""
         if not self._bytes:
-            now = sum(self._size(name) for name in _needed(self.graph, self.policy))
+            itemsize = np.dtype(self.graph.dtype).itemsize
+            size = {name: prod(shape) * itemsize for name, shape in _shapes(self.graph).items()}
+            now = sum(size[name] for name in _needed(self.graph, self.policy))
             for step in self._steps:
-                now += sum(map(self._size, step.born))
-                self._bytes.append(now + sum(map(self._nbytes, step.workspace.values())))
-                now -= sum(map(self._size, step.freed))
+                now += sum(size[name] for name in step.born)
+                self._bytes.append(now + sum(prod(shape) * itemsize for shape in step.workspace.values()))
+                now -= sum(size[name] for name in step.freed)
         return self._bytes[index]
 
-    def _size(self, name: str) -> int:
-        return self._nbytes(_shape(self.graph, name))
-
-    def _nbytes(self, shape: Shape) -> int:
-        return prod(shape) * np.dtype(self.graph.dtype).itemsize
+    def __repr__(self) -> str:
+        """One line; ``print`` shows the steps."""
+        return f"<Trace: {len(self)} steps, policy {self.policy}>"
 
     def __str__(self) -> str:
         """A line a step: what is computed, from what, and what is complete."""
@@ -374,8 +414,8 @@ def trace(graph: Graph, values: Mapping[str, Array], policy: str = "keep_all") -
     run: list[Step] = []
     for step in _execute(graph, steps, arrays):
         if step.phase == "backward":
-            instalment = f"instalment of {step.writes[0]}"
-            part = arrays[instalment if instalment in arrays else step.writes[0]].copy()
+            part = arrays[step.instalment].copy()
+            part.flags.writeable = False
             step = replace(step, contributions=MappingProxyType({step.variable: part}))
             if step.equation.output == graph.objective:
                 recorded[step.reads[0]] = arrays[step.reads[0]].copy()
@@ -392,9 +432,10 @@ class Run:
     """A pass prepared once: the schedule as a flat list of (rule, arrays), called again and again.
 
     ``J, grads = run(values)`` gives the same bits as `value_and_grad`. The arrays in ``grads`` are reused: the next
-    call overwrites them, so copy what is to be kept. A value array that it has not seen is checked in full and bound;
-    one that is passed again is not scanned again, even if its entries have changed since. Every call checks that J is
-    finite. Not re-entrant: one call at a time.
+    call overwrites them, so copy what is to be kept, and what is to be passed in again. A value array that it has not
+    seen is checked in full and bound; it must have contiguous rows or columns. One that is passed again is not scanned
+    again, even if its entries have changed since. Every call checks that J and the gradients are finite. Not
+    re-entrant: one call at a time.
     """
 
     def __init__(self, graph: Graph, keep: Sequence[str] = (), poison: bool = False) -> None:
@@ -404,15 +445,18 @@ class Run:
         self._bound: dict[str, Array] = dict.fromkeys(graph.given, np.empty(0))  # nobody's array: the first call binds
         self._places: dict[str, list[tuple[list[Array], int]]] = {name: [] for name in graph.given}
         self._calls: list[tuple[Callable[..., None], list[Array]]] = []
+        if isinstance(keep, str) or not isinstance(keep, Sequence):
+            raise TypeError(f"keep: expected a list of names, received {keep!r}")
         self._keep = tuple(keep)
         for name in self._keep:
-            if name not in graph.variables:
-                raise ValueError(f"keep: expected names among {', '.join(graph.variables)}, received {name!r}")
+            one_of(name, graph.variables, "keep")
+        self._ran = False
+        shapes = _shapes(graph)
         for step in schedule(graph):
             for name in step.born:
-                self._arrays[name] = np.empty(_shape(graph, name), graph.dtype)
+                self._arrays[name] = np.full(shapes[name], np.nan, graph.dtype)
             for name, shape in step.workspace.items():
-                self._arrays[name] = np.empty(shape, graph.dtype)
+                self._arrays[name] = np.full(shape, np.nan, graph.dtype)
             for rule, names in step.calls:
                 arguments = [self._bound[name] if name in self._bound else self._arrays[name] for name in names]
                 self._calls.append((rule, arguments))
@@ -424,6 +468,7 @@ class Run:
                     if name not in keep:
                         self._calls.append((_fill_nan, [self._arrays[name]]))
         self._grads = {name: self._arrays[cotangent_name(graph, name)] for name in graph.parameters}
+        self._own = {id(array) for array in self._arrays.values()}
 
     def __call__(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         """The objective and the gradients; see the class for what is checked and what is reused."""
@@ -431,16 +476,34 @@ class Run:
         with np.errstate(all="ignore"):
             for rule, arguments in self._calls:
                 rule(*arguments)
-        J = float(self._arrays[self._objective])
-        if not np.isfinite(J):
-            value_and_grad(self.graph, self._bound)  # the slow way knows where it happened, and says so
-            raise FloatingPointError(f"{self._objective}: expected a finite number, received {J}")
+            J = float(self._arrays[self._objective])
+            total = J  # not finite if any term is not
+            for gradient in self._grads.values():
+                total += np.add.reduce(gradient, axis=None)
+        if not isfinite(total):
+            self._explain()
+        self._ran = True
         return J, dict(self._grads)
 
+    def _explain(self) -> None:
+        """Run again, one array at a time, to say what is not finite; if nothing is, only the sum was too large."""
+        for name, array in self._bound.items():
+            try:
+                check_array(self.graph, name, array)
+            except ValueError as error:
+                raise FloatingPointError(f"{error}; it was changed in place") from error
+        value_and_grad(self.graph, self._bound)
+
+    def __repr__(self) -> str:
+        """One line."""
+        return f"<Run of {self.graph!r}>"
+
     def __getitem__(self, name: str) -> Array:
-        """The value of a variable named in ``keep``, as the last call left it."""
+        """The value of a variable named in ``keep``, in the buffer where the last call left it."""
         if name not in self._keep:
-            raise KeyError(f"{name!r}: expected one of those to keep, {', '.join(self._keep) or 'none'}")
+            raise KeyError(f"{name!r}: expected one of those to keep, {listed(self._keep)}")
+        if not self._ran:
+            raise RuntimeError(f"{name!r}: expected a call of the run before its values are read")
         return self._bound[name] if name in self._bound else self._arrays[name]
 
     def _bind(self, values: Mapping[str, Array]) -> None:
@@ -451,14 +514,16 @@ class Run:
             array = values[name]
             if array is not bound:
                 check_array(self.graph, name, array)
-                if not _blas_ready(array):
+                if not _has_unit_stride(array):
                     raise ValueError(
                         f"{name}: expected rows or columns that are contiguous in memory, received strides "
                         f"{array.strides}; pass np.ascontiguousarray({name})"
                     )
+                if id(array) in self._own or id(array.base) in self._own:
+                    raise ValueError(f"{name}: expected an array that this run does not write to; pass {name}.copy()")
                 self._bound[name] = array
                 for arguments, position in self._places[name]:
-                    arguments[position] = array
+                    arguments[position] = _read_only(array)
 
 
 def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False) -> Run:
@@ -490,9 +555,17 @@ def _fill_nan(array: Array) -> None:
 def _checked(graph: Graph, values: Mapping[str, Array], needed: Sequence[str]) -> dict[str, Array]:
     """The needed arrays, each checked; one that a matrix product would have to copy is copied here, once."""
     check_names(graph, values, needed)
-    for name in needed:
-        check_array(graph, name, values[name])
-    return {name: values[name] if _blas_ready(values[name]) else values[name].copy() for name in needed}
+    arrays = {name: values[name] for name in needed}
+    for name, array in arrays.items():
+        check_array(graph, name, array)
+    return {name: _read_only(array if _has_unit_stride(array) else array.copy()) for name, array in arrays.items()}
+
+
+def _read_only(array: Array) -> Array:
+    """A view of the same numbers, through which no rule can change what belongs to the caller."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def check_names(graph: Graph, values: Mapping[str, Array], needed: Sequence[str]) -> None:
@@ -502,30 +575,31 @@ def check_names(graph: Graph, values: Mapping[str, Array], needed: Sequence[str]
     missing = [name for name in needed if name not in values]
     unknown = sorted(map(str, values.keys() - set(graph.given)))
     if missing or unknown:
-        problems = [
-            f"{', '.join(names)} {what}" for names, what in ((missing, "missing"), (unknown, "unknown")) if names
-        ]
-        raise ValueError(f"values: expected {', '.join(needed)}; received {' and '.join(problems)}")
+        problems = [f"{what} {listed(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
+        raise ValueError(f"values: expected {listed(needed)}; received a mapping with {', '.join(problems)}")
 
 
-def check_array(graph: Graph, name: str, array: Array) -> None:
-    """Exactly the dtype and shape of the variable, finite entries, and what the operators that read it require."""
-    variable = graph.variables[name]
-    expected = f"{name}: expected a {variable.dtype} array of shape {variable.shape}"
+def check_array(graph: Graph, name: str, array: Array, label: str = "") -> None:
+    """Exactly the dtype and shape of the variable, finite entries, and what the operators that read it require.
+
+    ``label`` is what the caller calls the array, where that is not the variable's name.
+    """
+    variable, label = graph.variables[name], label or name
+    expected = f"{label}: expected a {variable.dtype} array of shape {variable.shape}"
     if type(array) is not np.ndarray:
-        raise TypeError(f"{expected}, received {type(array).__module__}.{type(array).__qualname__}")
+        raise TypeError(f"{expected}, received {type(array).__name__}; pass np.asarray({label}, {variable.dtype!r})")
     if array.dtype != variable.dtype:
-        raise TypeError(f"{expected}, received dtype {array.dtype}; convert it with {name}.astype({variable.dtype!r})")
+        raise TypeError(f"{expected}, received dtype {array.dtype}; convert it with {label}.astype({variable.dtype!r})")
     if array.shape != variable.shape:
         raise ValueError(f"{expected}, received shape {array.shape}")
     if not is_finite(array):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name}: expected finite numbers, received {array[where]} at {where}")
+        raise ValueError(f"{label}: expected finite numbers, received {array[where]} at {where}")
     for index, argnum in graph.readers(name):
         check = graph.table[graph.equations[index].op].requires.get(argnum)
         wrong = check(array) if check else None
         if wrong:
-            raise ValueError(f"{name}: expected {wrong}")
+            raise ValueError(f"{label}: expected {wrong}")
 
 
 def is_finite(array: Array) -> bool:
@@ -533,8 +607,8 @@ def is_finite(array: Array) -> bool:
     return bool(np.isfinite(array.min()) and np.isfinite(array.max()))
 
 
-def _blas_ready(array: Array) -> bool:
-    """Whether a matrix product reads the array where it is: one axis of stride one, the other at least as long."""
+def _has_unit_stride(array: Array) -> bool:
+    """Whether rows or columns are contiguous, and do not overlap: then a matrix product reads the array where it is."""
     if array.ndim < 2:
         return bool(array.flags.aligned)
     (rows, columns), (down, right), size = array.shape, array.strides, array.itemsize

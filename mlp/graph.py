@@ -8,15 +8,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite, sqrt
-from numbers import Real
+from math import prod, sqrt
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from mlp import ops as _ops
-from mlp.ops import Op, Shape
+from mlp.inputs import generator, listed, non_negative, one_of, positive_int
+from mlp.ops import OPS, Op, Shape
 
 DTYPES = ("float32", "float64")
 GIVEN = ("input", "target", "parameter")  # roles of variables whose values the caller brings
@@ -28,7 +27,8 @@ def tex_name(name: str, shape: Shape) -> str:
     """TeX of a variable's name: a trailing number is a superscript in brackets, scalars are not bold."""
     match = re.fullmatch(r"([A-Za-z]+)(\d*)", name)
     if match is None:
-        return r"\mathrm{" + re.sub(r"\W|_", r"\ ", name) + "}"
+        words = re.sub(r"_+", r"\ ", name.strip("_"))
+        return r"\mathrm{" + (words or r"\_") + "}"
     stem, number = match.groups()
     letter = stem if shape == () else rf"\mathbf{{{stem}}}"
     return f"{letter}^{{({number})}}" if number else letter
@@ -76,10 +76,7 @@ class Variable:
     @property
     def nbytes(self) -> int:
         """Bytes of an array of this shape and dtype."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count * np.dtype(self.dtype).itemsize
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -112,15 +109,21 @@ class Equation:
         if not isinstance(inputs, tuple | list) or not all(isinstance(n, str) for n in (self.op, *inputs, self.output)):
             received = f"{self.op!r}, {inputs!r}, {self.output!r}"
             raise TypeError(f"equation: expected names, as in 'matmul', ('W1', 'x'), 'z', received {received}")
-        attrs = {name: non_negative(value, f"{name} of {self.output!r}") for name, value in dict(self.attrs).items()}
+        for what, mapping in (("attrs", self.attrs), ("symbols", self.symbols)):
+            if not isinstance(mapping, Mapping) or not all(isinstance(name, str) for name in mapping):
+                raise TypeError(f"{what} of {self.output!r}: expected a mapping from names, received {mapping!r}")
+        if not all(isinstance(symbol, str) for symbol in self.symbols.values()):
+            raise TypeError(f"symbols of {self.output!r}: expected TeX, received {dict(self.symbols)!r}")
+        attrs = {name: non_negative(value, f"{name} of {self.output!r}") for name, value in self.attrs.items()}
         object.__setattr__(self, "inputs", tuple(self.inputs))
         object.__setattr__(self, "attrs", MappingProxyType(attrs))
         object.__setattr__(self, "symbols", MappingProxyType(dict(self.symbols)))
 
     def __str__(self) -> str:
-        """``z = matmul(W1, x)``."""
+        """``z = matmul(W1, x)``; of many inputs, the first and the last."""
+        inputs = self.inputs if len(self.inputs) <= 6 else (*self.inputs[:2], "…", self.inputs[-1])
         numbers = [f"{name}={value:g}" for name, value in self.attrs.items()]
-        return f"{self.output} = {self.op}({', '.join([*self.inputs, *numbers])})"
+        return f"{self.output} = {self.op}({', '.join([*inputs, *numbers])})"
 
     def __hash__(self) -> int:
         """Agree with ``==``, which also compares the numbers."""
@@ -190,7 +193,9 @@ class Graph:
         table: Mapping[str, Op] | None = None,
     ) -> None:
         given, declared = _sorted_by_role(variables)
-        self.table = _ops.OPS if table is None else MappingProxyType(dict(table))
+        self.table = OPS if table is None else _checked_table(table)
+        if not isinstance(equations, Iterable):
+            raise TypeError(f"equations: expected a list of mlp.Equation, received {equations!r}")
         self.equations = tuple(equations)
         self.variables = MappingProxyType(_bind_all(given, declared, self.equations, self.table))
         self.given = tuple(given)
@@ -231,19 +236,20 @@ class Graph:
 
     def maker(self, name: str) -> Equation | None:
         """The equation that defines a variable, or None where the caller brings it."""
+        self._known(name)
         return self.equations[self._makers[name]] if name in self._makers else None
 
     def readers(self, name: str) -> tuple[tuple[int, int], ...]:
         """Who reads a variable: pairs (index of the equation, argument number)."""
-        return tuple(self._readers[name])
+        return tuple(self._readers[self._known(name)])
 
     def needs_gradient(self, name: str) -> bool:
         """Whether backward computes the variable's cotangent: a parameter reaches it and it reaches the objective."""
-        return name in self._differentiated
+        return self._known(name) in self._differentiated
 
     def ancestors(self, name: str) -> frozenset[str]:
         """The variable itself and all that its value depends on."""
-        found = {name}
+        found = {self._known(name)}
         for equation in reversed(self.equations):
             if equation.output in found:
                 found.update(equation.inputs)
@@ -251,7 +257,7 @@ class Graph:
 
     def descendants(self, name: str) -> frozenset[str]:
         """The variable itself and all whose values depend on it: the cone that changes when it changes."""
-        found = {name}
+        found = {self._known(name)}
         for equation in self.equations:
             if not found.isdisjoint(equation.inputs):
                 found.add(equation.output)
@@ -296,7 +302,7 @@ class Graph:
             One array for each parameter, of the graph's dtype.
         """
         rng = generator(seed)
-        gain = 2.0 if {"relu", "gelu"} & {equation.op for equation in self.equations} else 1.0
+        gain = max((self.table[equation.op].gain for equation in self.equations), default=1.0)
         params = {}
         for name in self.parameters:
             shape = self.variables[name].shape
@@ -310,7 +316,7 @@ class Graph:
     # -- out and in again --------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """The graph as JSON, for the page's evaluator and for keeping. A table of one's own is not part of it."""
+        """The graph as JSON text, for the page's evaluator and for keeping. A table of one's own is not part of it."""
         state = {
             "format": FORMAT,
             "dtype": self.dtype,
@@ -329,26 +335,38 @@ class Graph:
 
     @classmethod
     def from_json(cls, text: str, table: Mapping[str, Op] | None = None) -> "Graph":
-        """Read what `to_json` wrote; everything is checked again."""
+        """Read what `to_json` wrote; everything is checked again.
+
+        Parameters
+        ----------
+        text : str
+        table : mapping, optional
+            The operators, where they are not those of `mlp.ops.OPS`.
+
+        Raises
+        ------
+        ValueError
+            Where the text is not JSON, not of this format, or not a graph.
+        """
         try:
             state = json.loads(text)
-            if state["format"] != FORMAT:
-                raise ValueError(f"format: expected {FORMAT}, received {state['format']!r}")
-            variables = [
-                Variable(v["name"], tuple(v["shape"]), state["dtype"], v["role"], v["tex"]) for v in state["variables"]
-            ]
+            found, dtype, goal = state["format"], state["dtype"], (state["objective"], state["output"])
+            variables = [(v["name"], v["shape"], dtype, v["role"], v["tex"]) for v in state["variables"]]
             equations = [
-                Equation(e["op"], tuple(e["inputs"]), e["output"], e["attrs"], e.get("symbols", {}))
-                for e in state["equations"]
+                (e["op"], e["inputs"], e["output"], e["attrs"], e.get("symbols", {})) for e in state["equations"]
             ]
-            objective, output = state["objective"], state["output"]
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
             raise ValueError(f"graph JSON: expected what Graph.to_json writes, received {str(text)[:60]!r}") from error
-        return cls(variables, equations, objective, output, table)
+        if found != FORMAT or isinstance(found, bool):
+            raise ValueError(f"graph JSON: expected format {FORMAT}, received {found!r}")
+        try:
+            return cls([Variable(*v) for v in variables], [Equation(*e) for e in equations], *goal, table)
+        except TypeError as error:
+            raise ValueError(f"graph JSON: {error}") from error
 
     def __eq__(self, other: object) -> bool:
-        """Same variables, same equations, same objective and output."""
-        return isinstance(other, Graph) and self._identity() == other._identity()
+        """Same variables, equations, objective and output, and rules from the same table."""
+        return isinstance(other, Graph) and self._identity() == other._identity() and self.table == other.table
 
     def __hash__(self) -> int:
         """Agree with ``==``."""
@@ -356,7 +374,7 @@ class Graph:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it was made from."""
-        table = None if self.table is _ops.OPS else dict(self.table)
+        table = None if self.table is OPS else dict(self.table)
         return Graph, (tuple(self.variables.values()), self.equations, self.objective, self.output, table)
 
     def __repr__(self) -> str:
@@ -378,14 +396,16 @@ class Graph:
         bundle = {"text/plain": f"{self!r}\n{self}"}
         try:
             import mlp.draw as draw  # the one step upwards: the core never draws by itself
-        except ImportError:
+
+            pictures: dict[str, str] = draw.mimebundle(self)
+        except (ImportError, ValueError):  # without the drawing libraries, or with TeX that they do not know
             return bundle
-        pictures: dict[str, str] = draw.mimebundle(self)
         return bundle | pictures
 
     # -- checks ------------------------------------------------------------------------------------------------------
 
     def _rebuilt(self, given: Iterable[Variable]) -> "Graph":
+        """The same equations over other given variables: once to infer shapes, once more to keep each name's TeX."""
         names = {v.name: v.tex for v in self.variables.values() if v.role == "intermediate"}
         new = Graph(given, self.equations, self.objective, self.output, self.table)
         declared = [replace(v, tex=names.get(v.name, v.tex)) for v in new.variables.values()]
@@ -394,9 +414,9 @@ class Graph:
     def _identity(self) -> tuple[Any, ...]:
         return (tuple(self.variables.values()), self.equations, self.objective, self.output)
 
-    def _known(self, name: str, what: str) -> str:
-        if name not in self.variables:
-            raise ValueError(f"{what}: expected one of {', '.join(self.variables)}, received {name!r}")
+    def _known(self, name: str, what: str = "variable") -> str:
+        if not isinstance(name, str) or name not in self.variables:
+            raise ValueError(f"{what}: expected one of {listed(self.variables)}, received {name!r}")
         return name
 
     def _find_output(self, name: str | None) -> str | None:
@@ -441,54 +461,16 @@ class Graph:
         return on_the_way
 
 
-def positive_int(value: object, what: str) -> int:
-    """Check a count that must be a whole number ≥ 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{what}: expected a whole number ≥ 1, received {value!r}")
-    if value < 1:
-        raise ValueError(f"{what}: expected a whole number ≥ 1, received {value}")
-    return int(value)
-
-
-def positive(value: object, what: str) -> float:
-    """Check a finite number > 0."""
-    smallest = np.finfo(np.float64).smallest_subnormal
-    return _finite(value, f"{what}: expected a finite number > 0, received {value!r}", least=float(smallest))
-
-
-def generator(seed: object) -> np.random.Generator:
-    """Make a random generator from a seed, or pass one on; nothing is drawn that could not be drawn again."""
-    if isinstance(seed, np.random.Generator):
-        return seed
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"seed: expected an int or a numpy Generator, received {seed!r}")
-    if seed < 0:
-        raise ValueError(f"seed: expected an int ≥ 0, received {seed}")
-    return np.random.default_rng(int(seed))
-
-
-def one_of(value: object, allowed: tuple[str, ...], what: str) -> None:
-    """Check a choice by name."""
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{what}: expected one of {', '.join(allowed)}, received {value!r}")
-
-
-def non_negative(value: object, what: str) -> float:
-    """Check a finite number ≥ 0."""
-    return _finite(value, f"{what}: expected a finite number ≥ 0, received {value!r}", least=0.0)
-
-
-def _finite(value: object, complaint: str, least: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(complaint)
-    number = float(value)
-    if not isfinite(number) or number < least:
-        raise ValueError(complaint)
-    return number
+def _checked_table(table: object) -> Mapping[str, Op]:
+    if not isinstance(table, Mapping) or not all(isinstance(op, Op) for op in table.values()):
+        raise TypeError(f"table: expected a mapping from names to mlp.ops.Op, received {table!r:.60}")
+    return MappingProxyType(dict(table))
 
 
 def _sorted_by_role(variables: Iterable[Variable]) -> tuple[dict[str, Variable], dict[str, Variable]]:
     """Split into what the caller brings and what equations define; names are unique and the dtype is one."""
+    if not isinstance(variables, Iterable):
+        raise TypeError(f"variables: expected a list of mlp.Variable, received {variables!r}")
     given: dict[str, Variable] = {}
     declared: dict[str, Variable] = {}
     for variable in variables:
@@ -519,13 +501,18 @@ def _bind_all(
             raise TypeError(f"equations: expected mlp.Equation, received {equation!r}")
         where = f"equation '{equation}'"
         if equation.op not in table:
-            raise ValueError(f"{where}: expected an operator among {', '.join(table)}, received {equation.op!r}")
+            raise ValueError(f"{where}: expected an operator among {listed(table, 20)}, received {equation.op!r}")
         op = table[equation.op]
         arity = len(op.vjps)
         if not equation.inputs or (not op.variadic and len(equation.inputs) != arity):
             expected = "at least 1 input" if op.variadic else f"{arity} input{'s' * (arity > 1)}"
             raise ValueError(f"{where}: expected {expected}, received {len(equation.inputs)}")
-        for name in equation.inputs:
+        for argnum, name in enumerate(equation.inputs):
+            if name in known and name not in given and argnum in op.requires:
+                raise ValueError(
+                    f"{where}: expected a given variable as input {argnum}, since its values are checked when the "
+                    f"caller brings them, received {name!r}, which is computed"
+                )
             if name not in known:
                 raise ValueError(f"{where}: expected inputs that are given or defined before it, received {name!r}")
         if equation.output in known:
@@ -536,7 +523,7 @@ def _bind_all(
                 raise ValueError(f"{where}: expected attributes {expected}, received {', '.join(attrs) or 'none'}")
         shapes = [known[name].shape for name in equation.inputs]
         try:
-            shape = op.infer_shape(*shapes)
+            shape = tuple(op.infer_shape(*shapes))
         except ValueError as error:
             named = ", ".join(f"{name} {shape}" for name, shape in zip(equation.inputs, shapes, strict=True))
             raise ValueError(f"{where} with {named}: {error}") from None

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlp.graph import DTYPES, Equation, Graph, Variable, non_negative, one_of, positive_int
+from mlp.graph import DTYPES, Equation, Graph, Variable
+from mlp.inputs import non_negative, one_of, positive_int
 from mlp.ops import ACTIVATIONS, LOSSES
 
 

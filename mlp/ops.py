@@ -74,6 +74,8 @@ class Op:
         The names of the numbers that the operator needs besides its inputs (each ≥ 0), with their symbols in TeX.
     variadic : bool
         Whether the operator takes any number of inputs, from one up.
+    gain : float
+        By how much the weights' variance is raised in a network that uses it, to make up for what it silences.
     corner : bool
         Whether it has two slopes where its input is 0: there, differences and derivative need not agree.
     requires : mapping
@@ -89,6 +91,7 @@ class Op:
     workspace: Callable[..., tuple[Shape, ...]] = no_workspace
     attrs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     variadic: bool = False
+    gain: float = 1.0
     corner: bool = False
     requires: Mapping[int, Callable[[Array], str | None]] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -263,7 +266,7 @@ def squared_error(L: Array, o: Array, y: Array, difference: Array) -> None:
 
 
 def squared_error_vjp_output(out: Array, delta: Array, o: Array, y: Array) -> None:
-    """``delta (o − y) / n``: the only place where the 1/n of the average enters."""
+    """``delta (o − y) / n``: here the 1/n of the average enters backward, and nowhere after."""
     np.subtract(o, y, out=out)
     np.multiply(out, delta / o.shape[1], out=out)
 
@@ -396,6 +399,7 @@ _ROWS = (
         same_shape,
         relu,
         (Vjp(relu_vjp, lambda delta, h: rf"{delta} \odot [{h} > 0]", saves=("out",)),),
+        gain=2.0,
         corner=True,
     ),
     Op(
@@ -429,6 +433,7 @@ _ROWS = (
             ),
         ),
         workspace=lambda z: (z,),
+        gain=2.0,
     ),
     Op(
         "squared_error",

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mlp.engine import Run, check_array, is_finite, prepare
-from mlp.graph import Graph, generator, non_negative, positive, positive_int
+from mlp.engine import Run, check_array, check_graph, prepare
+from mlp.graph import Graph
+from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import Array
+from mlp.text import number
 
 Update = Callable[[dict[str, Array], dict[str, Array]], None]
 
@@ -44,22 +46,35 @@ class History:
 
     def by_epoch(self, name: str) -> list[float]:
         """The mean of ``"J"``, ``"L"`` or ``"s"`` over the examples of each epoch."""
-        if name not in ("J", "L", "s"):
-            raise ValueError(f"name: expected 'J', 'L' or 's', received {name!r}")
+        one_of(name, ("J", "L", "s"), "name")
         values: list[float] = getattr(self, name)
-        k = self.steps_per_epoch
+        epochs = [slice(start, start + self.steps_per_epoch) for start in range(0, len(values), self.steps_per_epoch)]
         return [
-            float(np.average(values[start : start + k], weights=self.sizes[start : start + k]))
-            for start in range(0, len(values), k)
+            sum(value * size for value, size in zip(values[epoch], self.sizes[epoch], strict=True))
+            / sum(self.sizes[epoch])
+            for epoch in epochs
         ]
+
+    def __repr__(self) -> str:
+        """One line."""
+        last = f", J {number(self.J[0])} → {number(self.J[-1])}" if self.J else ""
+        return f"<History: {len(self.J)} steps, {len(self.params)} parameters{last}>"
 
 
 class DivergenceError(FloatingPointError):
-    """The objective became infinite or NaN; ``history`` has everything up to the last step that was finite."""
+    """The objective became infinite or NaN.
+
+    ``history`` has everything up to the last step whose J was finite; its ``params`` are those that the failing step
+    found, so they may be infinite themselves.
+    """
 
     def __init__(self, message: str, history: History) -> None:
-        super().__init__(message)
+        super().__init__(message, history)  # both, so that it can be pickled
         self.history = history
+
+    def __str__(self) -> str:
+        """The message."""
+        return str(self.args[0])
 
 
 def sgd(
@@ -132,10 +147,30 @@ def adam(
 ) -> History:
     """Adam (Kingma and Ba, 2015): steps scaled by running means of the gradient and of its square.
 
-    Parameters are those of `sgd`, and ``beta1``, ``beta2`` in [0, 1), the decay of the two means, ``epsilon`` > 0. The
-    regulariser is part of the gradient, as everywhere in this book; AdamW takes the decay out of it.
+    The regulariser is part of the gradient, as everywhere in this book; AdamW takes the decay out of it.
+
+    Parameters
+    ----------
+    graph, params, data, lr, epochs, batch_size, seed, evaluate, progress
+        As for `sgd`.
+    beta1, beta2 : float
+        The decay of the mean of the gradient and of its square, in [0, 1).
+    epsilon : float
+        Keeps the step finite where the gradient is 0; > 0.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    DivergenceError
+        As `sgd`.
     """
+    check_graph(graph)
     rate, tiny = positive(lr, "lr"), positive(epsilon, "epsilon")
+    if np.dtype(graph.dtype).type(tiny) == 0:
+        raise ValueError(f"epsilon: expected a number that is not 0 in {graph.dtype}, received {epsilon}")
     beta1, beta2 = non_negative(beta1, "beta1"), non_negative(beta2, "beta2")
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
         if beta >= 1:
@@ -169,6 +204,7 @@ def _train(
     progress: Callable[[str], object] | None,
 ) -> History:
     """The loop: draw a minibatch, forward and backward, update."""
+    check_graph(graph)
     names = _input_and_target(graph)
     examples = _checked_data(graph, names, data)
     total = len(examples[0])
@@ -181,7 +217,7 @@ def _train(
             raise TypeError(f"{what}: expected a function or None, received {function!r}")
     current = _checked_params(graph, params)
     rng = generator(seed)
-    recorded = [name for name in ("L", "s") if name in graph.variables]
+    recorded = [name for name in ("L", "s") if name in graph.variables and graph.variables[name].shape == ()]
     runs: dict[int, tuple[Run, list[Array], dict[str, Array]]] = {}
     for n in {size, total % size or size}:  # the last minibatch of an epoch may be smaller
         # Examples are gathered as rows, which is faster, into buffers that the run reads as columns.
@@ -199,17 +235,17 @@ def _train(
                 np.take(part, chosen, axis=0, out=row)
             try:
                 J, grads = run(values)
-            except (FloatingPointError, ValueError) as error:
+            except FloatingPointError as error:
                 raise _diverged(history, error) from error
             history.J.append(J)
             for name in recorded:
                 getattr(history, name).append(float(run[name]))
             history.sizes.append(len(chosen))
-            with np.errstate(all="ignore"):  # an update that overflows is reported: by the next J, or below
-                update(current, grads)
-        for name, param in current.items():
-            if not is_finite(param):
-                raise _diverged(history, FloatingPointError(f"{name}: expected finite numbers after the last update"))
+            try:
+                with np.errstate(over="raise", invalid="raise", divide="raise", under="ignore"):
+                    update(current, grads)
+            except FloatingPointError as error:
+                raise _diverged(history, FloatingPointError(f"in the update: {error}")) from error
         if evaluate is not None:
             history.evaluations.append(evaluate({name: param.copy() for name, param in current.items()}))
         if progress is not None:
@@ -219,10 +255,10 @@ def _train(
 
 def _line(history: History, epoch: int, epochs: int, names: tuple[str, ...]) -> str:
     """What `progress` is told after an epoch."""
-    parts = [f"{name} {history.by_epoch(name)[-1]:.4g}" for name in names]
+    parts = [f"{name} {number(history.by_epoch(name)[-1])}" for name in names]
     if history.evaluations:
         last = history.evaluations[-1]
-        parts.append(f"evaluation {last:.4g}" if isinstance(last, float) else f"evaluation {last}")
+        parts.append(f"evaluation {number(last) if isinstance(last, float) else last}")
     return f"epoch {epoch}/{epochs}  " + "  ".join(parts)
 
 
@@ -255,18 +291,20 @@ def _checked_data(graph: Graph, names: tuple[str, str], data: object) -> tuple[A
         if part.ndim != 2 or part.shape[1] < 1:
             raise ValueError(f"{name}: expected a matrix, an example a column, received shape {part.shape}")
     if X.shape[1] != Y.shape[1]:
-        raise ValueError(f"data: expected as many columns in Y as in X, {X.shape[1]}, received {Y.shape[1]}")
+        raise ValueError(
+            f"data: expected as many columns in Y as in X, {X.shape[1]}, received {Y.shape[1]}; an example is a column"
+        )
     whole = graph.with_batch(X.shape[1])
-    for name, part in zip(names, (X, Y), strict=True):
-        check_array(whole, name, part)
-    return np.ascontiguousarray(X.T), np.ascontiguousarray(Y.T)
+    for name, label, part in zip(names, ("X", "Y"), (X, Y), strict=True):
+        check_array(whole, name, part, label=label)
+    return np.array(X.T, order="C"), np.array(Y.T, order="C")
 
 
 def _checked_params(graph: Graph, params: Mapping[str, Array]) -> dict[str, Array]:
     """Copies of the caller's parameters."""
     if not isinstance(params, Mapping) or params.keys() != set(graph.parameters):
-        received = (", ".join(map(str, params)) or "none") if isinstance(params, Mapping) else type(params).__name__
-        raise ValueError(f"params: expected {', '.join(graph.parameters)}, received {received}")
+        received = listed(params) if isinstance(params, Mapping) else type(params).__name__
+        raise ValueError(f"params: expected {listed(graph.parameters)}, received {received}")
     for name in graph.parameters:
         check_array(graph, name, params[name])
     return {name: np.array(params[name], order="C") for name in graph.parameters}

@@ -275,7 +275,7 @@ def test_a_run_gives_back_only_what_it_was_told_to_keep() -> None:
 
 
 def test_keeping_a_stranger_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"keep: expected names among x, W1.*received 'q'"):
+    with pytest.raises(ValueError, match=r"keep: expected one of x, W1.*received 'q'"):
         prepare(running_example()[0], keep=["q"])
 
 
@@ -724,9 +724,9 @@ def test_five_thousand_layers_run_and_trace_without_recursion() -> None:
 
 FIT = np.arange(15.0).reshape(3, 5) / 10
 ENTRIES = [
-    ("list", FIT.tolist(), TypeError, "received builtins.list"),
-    ("none", None, TypeError, "received builtins.NoneType"),
-    ("number", 1.0, TypeError, "received builtins.float"),
+    ("list", FIT.tolist(), TypeError, r"received list; pass np.asarray\(x, 'float64'\)"),
+    ("none", None, TypeError, "received NoneType"),
+    ("number", 1.0, TypeError, "received float;"),
     ("integers", FIT.astype("int64"), TypeError, r"received dtype int64; convert it with x.astype\('float64'\)"),
     ("booleans", FIT > 0, TypeError, "received dtype bool"),
     ("complex", FIT.astype("complex128"), TypeError, "received dtype complex128"),
@@ -735,8 +735,8 @@ ENTRIES = [
     ("float32", FIT.astype("float32"), TypeError, "received dtype float32"),
     ("float16", FIT.astype("float16"), TypeError, "received dtype float16"),
     ("big-endian", FIT.astype(">f8"), TypeError, "received dtype >f8"),
-    ("masked", np.ma.masked_array(FIT), TypeError, "received numpy.ma.MaskedArray"),
-    ("record", np.recarray((3, 5), dtype=[("a", "f8")]), TypeError, "received numpy.*recarray"),
+    ("masked", np.ma.masked_array(FIT), TypeError, "received MaskedArray"),
+    ("record", np.recarray((3, 5), dtype=[("a", "f8")]), TypeError, "received recarray"),
     ("transposed", FIT.T, ValueError, r"received shape \(5, 3\)"),
     ("one column", FIT[:, :1], ValueError, r"received shape \(3, 1\)"),
     ("one row", FIT[:1], ValueError, r"received shape \(1, 5\)"),
@@ -769,7 +769,7 @@ def test_a_matrix_of_numpy_is_refused() -> None:
     graph, values = running_example(5)
     with pytest.warns(PendingDeprecationWarning):
         matrix = np.matrix(values["x"])
-    with pytest.raises(TypeError, match=r"x: expected a float64 array.*received numpy.matrix"):
+    with pytest.raises(TypeError, match=r"x: expected a float64 array.*received matrix"):
         value_and_grad(graph, values | {"x": matrix})
 
 
@@ -785,12 +785,12 @@ def test_a_non_finite_number_is_found_wherever_it_is(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"y": None}, "values: expected x, W1, W2, y; received y missing"),
-        ({"W1": None, "x": None}, "received x, W1 missing"),
-        ({"foo": FIT}, "received foo unknown"),
-        ({"z": FIT}, "received z unknown"),
-        ({3: FIT}, "received 3 unknown"),
-        ({"w1": FIT, "W1": None}, "received W1 missing and w1 unknown"),
+        ({"y": None}, "values: expected x, W1, W2, y; received a mapping with missing y"),
+        ({"W1": None, "x": None}, "with missing x, W1"),
+        ({"foo": FIT}, "with unknown foo"),
+        ({"z": FIT}, "with unknown z"),
+        ({3: FIT}, "with unknown 3"),
+        ({"w1": FIT, "W1": None}, "with missing W1, unknown w1"),
     ],
 )
 def test_missing_and_unknown_names_are_listed(
@@ -872,7 +872,9 @@ def test_an_array_spoilt_in_place_after_it_was_bound_is_found_by_its_name() -> N
     run = prepare(graph)
     run(values)
     values["W1"][2, 1] = np.nan
-    with pytest.raises(ValueError, match=r"W1: expected finite numbers, received nan at \(2, 1\)"):
+    with pytest.raises(
+        FloatingPointError, match=r"W1: expected finite numbers, received nan at \(2, 1\); it was changed"
+    ):
         run(values)
 
 

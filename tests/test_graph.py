@@ -237,7 +237,7 @@ def test_foreign_json_is_refused(text: str) -> None:
 
 def test_json_of_another_format_is_refused() -> None:
     state = json.loads(running_example()[0].to_json()) | {"format": 99}
-    with pytest.raises(ValueError, match="format: expected 1, received 99"):
+    with pytest.raises(ValueError, match="expected format 1, received 99"):
         Graph.from_json(json.dumps(state))
 
 

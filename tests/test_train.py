@@ -141,7 +141,7 @@ def test_by_epoch_weighs_a_minibatch_by_its_examples() -> None:
 @pytest.mark.parametrize("name", ["q", "params", "sizes", "", None])
 def test_by_epoch_knows_three_names(name: str) -> None:
     graph, params, data = problem()
-    with pytest.raises(ValueError, match="name: expected 'J', 'L' or 's', received"):
+    with pytest.raises(ValueError, match="name: expected one of J, L, s, received"):
         sgd(graph, params, data, lr=0.1, epochs=1, batch_size=3).by_epoch(name)
 
 
@@ -207,7 +207,7 @@ def test_divergence_at_the_first_step_says_that_no_j_was_finite() -> None:
 def test_an_overflow_in_the_very_last_update_is_divergence_too(train: Trainer) -> None:
     graph, params, (X, Y) = problem()
     calls: list[Values] = []
-    with pytest.raises(DivergenceError, match=r"expected finite numbers after the last update") as caught:
+    with pytest.raises(DivergenceError, match=r"in the update: overflow") as caught:
         train(graph, params, (X, 1e150 * Y), lr=1.7e308, epochs=1, batch_size=7, evaluate=calls.append)
     assert len(caught.value.history.J) == 1
     assert calls == []  # nobody is shown parameters that are not numbers
@@ -271,13 +271,13 @@ LABELS = network([3, 5, 2], loss="cross_entropy", bias=True)
             ValueError,
             "as many columns in Y as in X, 3, received 2",
         ),
-        ({"data": (X7[:2], Y7)}, ValueError, r"x: expected .*\(3, 7\), received shape \(2, 7\)"),
-        ({"data": (X7, Y7[:1])}, ValueError, r"y: expected .*\(2, 7\), received shape \(1, 7\)"),
+        ({"data": (X7[:2], Y7)}, ValueError, r"X: expected .*\(3, 7\), received shape \(2, 7\)"),
+        ({"data": (X7, Y7[:1])}, ValueError, r"Y: expected .*\(2, 7\), received shape \(1, 7\)"),
         ({"data": (X7[:, :0], Y7[:, :0])}, ValueError, r"X: expected a matrix.*received shape \(3, 0\)"),
-        ({"data": (X7.astype("float32"), Y7)}, TypeError, "x: expected a float64 array.*received dtype float32"),
-        ({"data": (X7, np.nan * Y7)}, ValueError, r"y: expected finite numbers, received nan at \(0, 0\)"),
-        ({"graph": LABELS}, ValueError, "y: expected one-hot columns"),
-        ({"graph": LABELS, "data": (X7, np.ones((2, 7)))}, ValueError, r"y: expected one-hot.*column 0 = \(1, 1\)"),
+        ({"data": (X7.astype("float32"), Y7)}, TypeError, "X: expected a float64 array.*received dtype float32"),
+        ({"data": (X7, np.nan * Y7)}, ValueError, r"Y: expected finite numbers, received nan at \(0, 0\)"),
+        ({"graph": LABELS}, ValueError, "Y: expected one-hot columns"),
+        ({"graph": LABELS, "data": (X7, np.ones((2, 7)))}, ValueError, r"Y: expected one-hot.*column 0 = \(1, 1\)"),
         (
             {"graph": Graph([Variable("x", (3, 1))], []), "params": {}},
             ValueError,
@@ -330,5 +330,5 @@ def test_digits_are_learnt_and_to_the_same_bits_again(train: Trainer, lr: float)
 def test_labels_of_another_shape_do_not_pass_for_examples() -> None:
     learn, _ = digits()
     graph = network([64, 10], loss="cross_entropy")
-    with pytest.raises(ValueError, match=r"y: expected a float64 array of shape \(10, 1437\)"):
+    with pytest.raises(ValueError, match=r"Y: expected a float64 array of shape \(10, 1437\)"):
         sgd(graph, graph.init(0), (learn.X, one_hot(np.random.default_rng(0), 9, 1437)), lr=0.1, epochs=1, batch_size=9)

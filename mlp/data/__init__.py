@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp.graph import DTYPES, generator, one_of, positive_int
+from mlp.graph import DTYPES
+from mlp.inputs import generator, one_of, positive_int
 from mlp.ops import Array
 
 SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
