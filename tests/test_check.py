@@ -323,3 +323,63 @@ def test_float32_wants_a_larger_nudge_than_float64() -> None:
 def test_a_curve_that_cannot_be_drawn_is_named(arguments: tuple[object, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         step_errors(*running_example(), *arguments)  # type: ignore[arg-type]
+
+
+# --- blind spots and false alarms -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1.001, 1.1, 0.0])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-5, 1e-7])
+def test_a_wrong_rule_is_found_however_small_the_numbers_are(scale: float, factor: float) -> None:
+    graph = network([3, 4, 2], activation="tanh")
+    values = graph.init(0) | {"x": np.full((3, 1), scale), "y": np.full((2, 1), scale)}
+    assert check_gradients(graph, values).ok
+    table = dict(OPS) | {"tanh": scaled(OPS["tanh"], 0, factor)}
+    wrong = Graph([graph.variables[name] for name in graph.given], graph.equations, table=table)
+    report = check_gradients(wrong, values)
+    assert not report.ok
+    assert report["W1"] > 5e-4
+
+
+@examples(40)
+@given(seed=SEEDS)
+def test_weights_of_zero_under_relu_are_no_mistake(seed: int) -> None:
+    graph = network([3, 4, 2], batch=1 + seed % 4, bias=bool(seed % 3))
+    values = random_values(graph, seed)
+    for name in graph.parameters[:1] if seed % 2 else graph.parameters:
+        values[name][:] = 0
+    report = check_gradients(graph, values)
+    assert all(error <= report.tolerance for error in report.values()), str(report)
+
+
+def test_a_wrong_relu_is_found_beside_its_corner() -> None:
+    graph = network([3, 4, 2], batch=2)
+    values = random_values(graph, 1)
+    values["W1"][:] = 0  # every unit at its corner, for every example
+    table = dict(OPS) | {"matmul": scaled(OPS["matmul"], 0, 1.001)}
+    wrong = Graph([graph.variables[name] for name in graph.given], graph.equations, table=table)
+    assert not check_gradients(wrong, values).ok
+
+
+def test_what_cannot_be_measured_is_said() -> None:
+    graph = Graph(
+        [Variable("a", (), role="parameter"), Variable("b", (), role="parameter")],
+        [Equation("l2", ("a",), "p", {"weight_decay": 1}), Equation("add", ("p", "b"), "J")],
+    )
+    report = check_gradients(graph, {"a": np.array(1e-9), "b": np.array(1e12)})
+    assert report.unmeasured["a"] == 1
+    assert "too small beside J to be measured" in str(report)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_vjp_is_not_checked_at_what_is_no_number(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"inputs\[0\]: expected finite numbers"):
+        check_vjp("tanh", [np.array([[bad]])], 0)
+    with pytest.raises(ValueError, match="attrs"):
+        check_vjp("l2", [np.ones((2, 1))], 0, {"weight_decay": bad})
+
+
+@pytest.mark.parametrize(("op", "size"), [("identity", 1e12), ("l2", 1e8), ("tanh", 1e-9)])
+def test_a_vjp_is_checked_at_any_size(op: str, size: float) -> None:
+    attrs = {"weight_decay": 0.1} if op == "l2" else {}
+    assert check_vjp(op, [size * np.arange(1.0, 7).reshape(2, 3)], 0, attrs) < 1e-6

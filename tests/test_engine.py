@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from mlp import Equation, Graph, Run, Step, Trace, Variable, network, predict, prepare, schedule, trace, value_and_grad
 from mlp.engine import POLICIES, cotangent_name
 from mlp.examples import diamond, running_example
-from mlp.ops import ACTIVATIONS, LOSSES, OWN, Array
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array
 from tests.cases import (
     OWN_TABLE,
     SEEDS,
@@ -887,3 +887,104 @@ def test_subnormal_numbers_are_numbers() -> None:
 
 def test_a_run_is_a_run() -> None:
     assert isinstance(prepare(running_example()[0]), Run)
+
+
+# --- rules that misbehave, and runs that are fed their own arrays ---------------------------------------------------
+
+
+def with_rule(**changes: object) -> Graph:
+    """The running example with an altered relu."""
+    graph, _ = running_example()
+    table = dict(OPS) | {"relu": replace(OPS["relu"], **changes)}
+    return Graph([graph.variables[name] for name in graph.given], graph.equations, table=table)
+
+
+@pytest.mark.parametrize("call", [value_and_grad, lambda graph, values: prepare(graph)(values), trace])
+def test_a_rule_that_returns_instead_of_writing_is_reported(call: Callable[[Graph, Values], object]) -> None:
+    _, values = running_example()
+    with pytest.raises(FloatingPointError, match=r"h: expected finite numbers.*h = relu\(z\)"):
+        call(with_rule(forward=lambda out, z: np.maximum(z, 0)), values)
+    lazy = replace(OPS["relu"].vjps[0], rule=lambda out, delta, h: delta * (h > 0))
+    with pytest.raises(FloatingPointError, match="dJ/dz: expected finite numbers"):
+        call(with_rule(vjps=(lazy,)), values)
+
+
+@pytest.mark.parametrize("call", [value_and_grad, lambda graph, values: prepare(graph)(values), trace])
+def test_a_rule_cannot_write_into_what_the_caller_brought(call: Callable[[Graph, Values], object]) -> None:
+    def doubles(out: Array, W: Array, x: Array) -> None:
+        W *= 2
+        np.matmul(W, x, out=out)
+
+    graph, values = running_example()
+    table = dict(OPS) | {"matmul": replace(OPS["matmul"], forward=doubles)}
+    greedy = Graph([graph.variables[name] for name in graph.given], graph.equations, table=table)
+    before = values["W1"].copy()
+    with pytest.raises(ValueError, match="read-only"):
+        call(greedy, values)
+    assert same_bits(values["W1"], before)
+
+
+def test_a_run_refuses_its_own_arrays() -> None:
+    graph, values = running_example(activation="tanh")
+    run = prepare(graph, keep=["h"])
+    _, grads = run(values)
+    with pytest.raises(ValueError, match=r"W1: expected an array that this run does not write to; pass W1.copy\(\)"):
+        run(values | grads)
+    with pytest.raises(ValueError, match="W1: expected an array that this run does not write to"):
+        run(values | {"W1": grads["W1"][:]})
+    run(values | {name: gradient.copy() for name, gradient in grads.items()})
+
+
+def test_a_run_has_no_values_before_it_is_called() -> None:
+    run = prepare(running_example()[0], keep=["h", "W1"])
+    with pytest.raises(RuntimeError, match="'h': expected a call of the run"):
+        run["h"]
+
+
+def test_an_overflow_in_backward_alone_is_reported_by_all() -> None:
+    graph = network([1, 1])
+    values = {"W1": np.array([[1e-150]]), "x": np.array([[1e250]]), "y": np.array([[0.0]])}
+    for call in (value_and_grad, lambda graph, values: prepare(graph)(values), trace):
+        with pytest.raises(FloatingPointError, match="dJ/dW1: expected finite numbers"):
+            call(graph, values)
+
+
+def test_gradients_whose_sum_overflows_are_finite_all_the_same() -> None:
+    graph = Graph(
+        [Variable("a", (1, 2), role="parameter"), Variable("b", (2, 1))],
+        [Equation("matmul", ("a", "b"), "c"), Equation("l2", ("c",), "J", {"weight_decay": 1})],
+    )
+    values = {"a": np.array([[1e-8, 0.0]]), "b": np.full((2, 1), 1.2e158)}
+    J, grads = prepare(graph)(values)
+    assert value_and_grad(graph, values)[0] == J
+    assert (grads["a"] > 1e308).all() and np.isfinite(grads["a"]).all()
+
+
+@pytest.mark.parametrize("call", [value_and_grad, predict, trace])
+def test_swapped_arguments_are_named(call: Callable[..., object]) -> None:
+    graph, values = running_example()
+    with pytest.raises(TypeError, match=r"graph: expected an mlp.Graph, received dict"):
+        call(values, graph)
+
+
+def test_an_archive_is_read_once() -> None:
+    class Archive(dict[str, Array]):
+        reads = 0
+
+        def __getitem__(self, name: str) -> Array:
+            Archive.reads += 1
+            return super().__getitem__(name)
+
+    graph, values = running_example()
+    value_and_grad(graph, Archive(values))
+    assert Archive.reads == len(values)
+
+
+def test_a_record_does_not_change() -> None:
+    t = trace(*running_example())
+    with pytest.raises(ValueError, match="read-only"):
+        t["z"][0, 0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        t[-1].contributions["W1"][0, 0] = 1
+    assert "z" in t and "dJ/dz" in t and "nope" not in t and t[3] in t
+    assert repr(t) == "<Trace: 15 steps, policy keep_all>"

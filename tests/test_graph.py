@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -13,12 +13,14 @@ from hypothesis import given
 
 from mlp import Equation, Graph, Variable, network
 from mlp.examples import diamond, running_example
+from mlp.ops import OPS
 from tests.cases import OWN_TABLE, SEEDS, examples, little_recursion, random_graph, random_network, same_bits
 
 X = Variable("x", (3, 2))
 W = Variable("W", (4, 3), role="parameter")
 PRODUCT = Equation("matmul", ("W", "x"), "z")
 SIZE = Equation("l2", ("z",), "s", {"weight_decay": 1})
+LEAKY = replace(OPS["relu"], gain=1.5)
 
 
 # --- made and checked -----------------------------------------------------------------------------------------------
@@ -416,3 +418,76 @@ def test_five_thousand_layers_are_a_list_not_a_recursion() -> None:
         assert twin == graph
         assert hash(pickle.loads(pickle.dumps(graph))) == hash(twin)
         assert len(str(graph).splitlines()) == len(graph.equations)
+
+
+# --- what others would get wrong ------------------------------------------------------------------------------------
+
+
+def test_computed_labels_are_refused_where_they_would_have_to_be_checked() -> None:
+    with pytest.raises(ValueError, match=r"expected a given variable as input 1.*received 't', which is computed"):
+        Graph(
+            [Variable("o", (3, 2), role="parameter"), Variable("y", (3, 2), role="target")],
+            [Equation("identity", ("y",), "t"), Equation("cross_entropy", ("o", "t"), "L")],
+        )
+
+
+def test_text_grows_with_the_number_of_equations_and_no_faster() -> None:
+    assert len(str(network([2] * 5001))) < 60 * 15004
+    assert str(network([2] * 21).equations[-2]) == "s = l2(W1, W2, …, W20, weight_decay=0)"
+
+
+@pytest.mark.parametrize("method", ["ancestors", "descendants", "maker", "readers", "needs_gradient"])
+def test_a_misspelt_name_gets_no_answer(method: str) -> None:
+    with pytest.raises(ValueError, match=r"variable: expected one of x, W1.*received 'nope'"):
+        getattr(running_example()[0], method)("nope")
+
+
+@pytest.mark.parametrize("tex", [r"\foo", "{"])
+def test_a_graph_that_cannot_be_drawn_shows_its_equations(tex: str) -> None:
+    graph = Graph([Variable("x", (2, 1), tex=tex), Variable("W", (1, 2), role="parameter")], [PRODUCT])
+    assert graph._repr_mimebundle_()["text/plain"].startswith("<Graph: 1 equations")
+
+
+def test_rules_are_part_of_what_makes_graphs_equal() -> None:
+    graph, _ = running_example()
+    other = Graph(graph.variables.values(), graph.equations, table=OWN_TABLE)
+    assert graph != other
+    assert graph == Graph(graph.variables.values(), graph.equations)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"attrs": None}, TypeError, "attrs of 's': expected a mapping"),
+        ({"attrs": {5: 1.0}}, TypeError, "attrs of 's': expected a mapping"),
+        ({"symbols": {"weight_decay": 5}}, TypeError, "symbols of 's': expected TeX"),
+        ({"attrs": {"weight_decay": 10**400}}, ValueError, "weight_decay of 's': expected a finite number"),
+    ],
+)
+def test_an_equation_says_what_is_wrong_with_it(arguments: dict, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        Equation("l2", ("z",), "s", **({"attrs": {"weight_decay": 1.0}} | arguments))
+
+
+@pytest.mark.parametrize("arguments", [(None, []), ([X, W], None), ([X, W], [PRODUCT], ["z"])])
+def test_a_graph_says_what_is_wrong_with_its_lists(arguments: tuple) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^(variables|equations|objective): expected"):
+        Graph(*arguments)
+
+
+@pytest.mark.parametrize("table", [[1], {"relu": np.maximum}])
+def test_a_table_holds_operators(table: object) -> None:
+    with pytest.raises(TypeError, match=r"table: expected a mapping from names to mlp.ops.Op"):
+        Graph([X, W], [PRODUCT], table=table)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["[" * 100000, "null", "3", '{"format": true}', "\x00"])
+def test_what_is_not_a_graph_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError, match="graph JSON: expected"):
+        Graph.from_json(text)
+
+
+def test_a_leaky_unit_brings_its_own_gain() -> None:
+    graph = network([200, 100, 1])
+    leaky = Graph([graph.variables[n] for n in graph.given], graph.equations, table=OPS | {"relu": LEAKY})
+    assert leaky.init(0)["W1"].std() == pytest.approx(np.sqrt(1.5 / 200), rel=0.05)

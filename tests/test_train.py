@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mlp import Graph, History, Variable, adam, network, predict, sgd, value_and_grad
+from mlp import Equation, Graph, History, Variable, adam, network, predict, sgd, value_and_grad
 from mlp.data import Examples, digits
 from mlp.examples import running_example
-from mlp.ops import Array
+from mlp.ops import OPS, Array
 from mlp.train import DivergenceError
 from tests.cases import one_hot, random_values, same_bits
 
@@ -332,3 +334,67 @@ def test_labels_of_another_shape_do_not_pass_for_examples() -> None:
     graph = network([64, 10], loss="cross_entropy")
     with pytest.raises(ValueError, match=r"Y: expected a float64 array of shape \(10, 1437\)"):
         sgd(graph, graph.init(0), (learn.X, one_hot(np.random.default_rng(0), 9, 1437)), lr=0.1, epochs=1, batch_size=9)
+
+
+# --- errors that are not divergence, and divergence that travels ----------------------------------------------------
+
+
+def test_divergence_can_be_pickled() -> None:
+    graph, params, (X, Y) = problem()
+    with pytest.raises(DivergenceError) as caught:
+        sgd(graph, params, (X, 1e150 * Y), lr=1e300, epochs=2, batch_size=7)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert again.history.J == caught.value.history.J
+
+
+def test_a_bug_in_a_rule_is_not_called_divergence() -> None:
+    def bug(out: Array, z: Array) -> None:
+        raise ValueError("a bug in my rule")
+
+    table = dict(OPS) | {"tanh": replace(OPS["tanh"], forward=bug)}
+    graph, params, data = problem()
+    mine = Graph([graph.variables[name] for name in graph.given], graph.equations, table=table)
+    with pytest.raises(ValueError, match=r"^a bug in my rule$"):
+        sgd(mine, params, data, lr=0.1, epochs=1, batch_size=3)
+
+
+def test_only_scalars_are_recorded() -> None:
+    graph = Graph(
+        [Variable("x", (3, 2)), Variable("y", (4, 2), role="target"), Variable("W", (4, 3), role="parameter")],
+        [Equation("matmul", ("W", "x"), "s"), Equation("squared_error", ("s", "y"), "J")],
+    )
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((3, 6)), rng.standard_normal((4, 6))
+    history = sgd(graph, graph.init(0), data, lr=0.1, epochs=1, batch_size=2)
+    assert history.s == [] and len(history.J) == 3
+
+
+@both
+def test_what_evaluate_does_to_the_data_does_not_reach_training(train: Trainer) -> None:
+    graph, params, (X, Y) = problem()
+    plain = train(graph, params, (X, Y), lr=0.01, epochs=3, batch_size=3)
+    spoilt = np.asfortranarray(X)
+
+    def spoil(now: Values) -> None:
+        spoilt[:] = 0
+
+    assert train(graph, params, (spoilt, Y), lr=0.01, epochs=3, batch_size=3, evaluate=spoil).J == plain.J
+
+
+def test_adam_says_when_a_squared_gradient_overflows() -> None:
+    graph = network([1, 1], dtype="float32")
+    data = np.full((1, 4), 1e10, "float32"), np.full((1, 4), 1e12, "float32")
+    with pytest.raises(DivergenceError, match="in the update: overflow"):
+        adam(graph, {"W1": np.zeros((1, 1), "float32")}, data, epochs=1, batch_size=4)
+
+
+def test_an_epsilon_that_vanishes_in_float32_is_refused() -> None:
+    graph, params, data = problem("float32")
+    with pytest.raises(ValueError, match="epsilon: expected a number that is not 0 in float32, received 1e-60"):
+        adam(graph, params, data, epochs=1, batch_size=3, epsilon=1e-60)
+
+
+def test_a_history_shows_itself_in_a_line() -> None:
+    graph, params, data = problem()
+    assert len(repr(sgd(graph, params, data, lr=0.1, epochs=50, batch_size=3))) < 80
