@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -514,3 +515,17 @@ def test_words() -> None:
     assert labels.listed(["a"]) == "a" and labels.listed(["a", "b", "c"]) == "a, b and c"
     assert labels.listed([str(i) for i in range(1000)]) == "0, 1, 2, … and 999 (1,000 in all)"
     assert labels.number(-0.001) == "0" and labels.number(12.5) == "12.5" and labels.number(100) == "100"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda graph: draw.to_digraph(graph, shapes="no"), "shapes: expected True or False, received 'no'"),
+        (lambda graph: draw.to_svg(graph, title="a\x00b"), "title: expected a line of printable text"),
+        (lambda graph: draw.picture(graph, standalone=True), "standalone: expected an option of to_svg only"),
+        (lambda graph: draw.picture(graph, id_prefix="a"), "id_prefix: expected an option of to_svg only"),
+    ],
+)
+def test_odd_options_are_named(call: Callable[[Graph], object], said: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=said):
+        call(running_example()[0])

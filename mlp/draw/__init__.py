@@ -74,9 +74,8 @@ def to_svg(
         Naming the argument, what was expected and what was received; or the variable whose TeX cannot be drawn.
     """
     direction = _checked(graph, step, direction, rankdir)
-    for what, value in {"shapes": shapes, "standalone": standalone}.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{what}: expected True or False, received {value!r}")
+    _boolean(shapes, "shapes")
+    _boolean(standalone, "standalone")
     if outline is not None and not isinstance(outline, bool):
         raise TypeError(f"outline: expected True, False or None, received {outline!r}")
     if outline is False and len(graph.equations) > FULL:
@@ -86,6 +85,8 @@ def to_svg(
         )
     if title is not None and not isinstance(title, str):
         raise TypeError(f"title: expected text, received {title!r}")
+    if title is not None and not title.isprintable():
+        raise ValueError(f"title: expected a line of printable text, received {title!r}")
     if id_prefix is not None and not (isinstance(id_prefix, str) and re.fullmatch(r"[A-Za-z][\w-]*", id_prefix, re.A)):
         raise ValueError(f"id_prefix: expected a letter, then letters, digits, '-' or '_', received {id_prefix!r}")
     return _svg.draw(
@@ -124,6 +125,7 @@ def to_digraph(
     """
     from mlp.draw.dot import digraph
 
+    _boolean(shapes, "shapes")
     return digraph(graph, step, _checked(graph, step, direction, rankdir), shapes, rankdir)
 
 
@@ -166,6 +168,9 @@ def picture(graph: Graph, step: "Step | None" = None, **options: Any) -> Picture
     -------
     Picture
     """
+    for name in ("id_prefix", "standalone"):
+        if name in options:
+            raise TypeError(f"{name}: expected an option of to_svg only, since a picture shows itself both ways")
     inline, alone = to_svg(graph, step, **options), to_svg(graph, step, **options, standalone=True)
     direction = options.get("direction") or (step.phase if step else "forward")
     title = options.get("title") or _svg.title_of(graph, step, direction)
@@ -188,6 +193,11 @@ def mimebundle(graph: Graph) -> dict[str, str]:
     return {"text/html": shown.html, "image/svg+xml": shown.svg}
 
 
+def _boolean(value: object, what: str) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{what}: expected True or False, received {value!r}")
+
+
 def _checked(graph: Any, step: Any, direction: Any, rankdir: Any) -> str:
     """Check what both drawings take; return the direction."""
     if not isinstance(graph, Graph):
@@ -199,7 +209,7 @@ def _checked(graph: Any, step: Any, direction: Any, rankdir: Any) -> str:
     if step is not None:
         if not all(hasattr(step, field) for field in ("index", "phase", "equation", "argnum", "final")):
             raise TypeError(f"step: expected a Step of a trace, or None, received {step!r}")
-        if graph.maker(step.equation.output) != step.equation:
+        if step.equation not in graph.equations:
             raise ValueError(f"step: expected a step of this graph, received one of '{step.equation}'")
         if direction not in (None, step.phase):
             raise ValueError(f"direction: expected {step.phase!r}, the step's phase, received {direction!r}")

@@ -41,7 +41,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Selection:
     """What is drawn of a graph: boxes in topological order, and variables, some of which stand for many."""
 
     boxes: tuple[Box, ...]
@@ -49,10 +49,10 @@ class Picture:
     hidden: dict[str, tuple[str, ...]] = field(default_factory=dict)  # which variables `HIDDEN_…` stands for
 
 
-def full(graph: Graph) -> Picture:
+def full(graph: Graph) -> Selection:
     """Every variable and every equation."""
     boxes = (Box((index,), equation.inputs, (equation.output,)) for index, equation in enumerate(graph.equations))
-    return Picture(tuple(boxes), tuple(graph.variables))
+    return Selection(tuple(boxes), tuple(graph.variables))
 
 
 def needs_outline(graph: Graph) -> bool:
@@ -61,7 +61,7 @@ def needs_outline(graph: Graph) -> bool:
     return layers > LAYERS or len(graph.equations) > EQUATIONS or len(graph.variables) > VARIABLES
 
 
-def outline(graph: Graph) -> Picture:
+def outline(graph: Graph) -> Selection:
     """Layers as boxes; of many, the first few and the last few, with one box for all between.
 
     A layer is a matrix product with the bias and the activation that follow. What is between the two ends of the list
@@ -110,7 +110,7 @@ def outline(graph: Graph) -> Picture:
             boxes.append(Box(group, drawn_inputs(group), output, "operator" if one else "layer", label))
     extra = [name for name in (HIDDEN_GIVEN, HIDDEN_MADE) if any(name in box.inputs for box in boxes)]
     hidden = {HIDDEN_GIVEN: hidden_given, HIDDEN_MADE: hidden_made}
-    return Picture(tuple(boxes), (*drawn, *extra), {name: hidden[name] for name in extra})
+    return Selection(tuple(boxes), (*drawn, *extra), {name: hidden[name] for name in extra})
 
 
 def _layers(graph: Graph) -> list[tuple[int, ...]]:
@@ -154,7 +154,7 @@ class Layout:
     edges: tuple[Edge, ...]
 
 
-def arrange(graph: Graph, picture: Picture) -> Layout:
+def arrange(graph: Graph, picture: Selection) -> Layout:
     """Give each node of a picture a cell and each edge a line."""
     nodes = _Nodes(graph, picture)
     nodes.place_all()
@@ -164,7 +164,7 @@ def arrange(graph: Graph, picture: Picture) -> Layout:
 class _Nodes:
     """Cells for nodes, given out one after the other."""
 
-    def __init__(self, graph: Graph, picture: Picture) -> None:
+    def __init__(self, graph: Graph, picture: Selection) -> None:
         self.graph, self.picture = graph, picture
         self.maker = {name: place for place, box in enumerate(picture.boxes) for name in box.outputs}
         self.readers: dict[str, list[int]] = {name: [] for name in picture.variables}
@@ -291,7 +291,7 @@ class _Lines:
         self.cells, self.taken, self.rows = nodes.cells, nodes.taken, nodes.rows
         self.users: dict[tuple[bool, float, float], tuple[set[object], set[object]]] = {}
 
-    def draw(self, picture: Picture) -> Iterator[Edge]:
+    def draw(self, picture: Selection) -> Iterator[Edge]:
         """Draw all edges: an operator's inputs in order, then its output."""
         for place, box in enumerate(picture.boxes):
             for argnum, name in enumerate(box.inputs):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlp.draw import labels
 from mlp.draw.labels import number
-from mlp.draw.layout import Box, Edge, Key, Layout, Picture, Point, arrange, full, needs_outline, outline
+from mlp.draw.layout import Box, Edge, Key, Layout, Point, Selection, arrange, full, needs_outline, outline
 from mlp.graph import Graph
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _style(standalone: bool) -> str:
     return (STYLE % LIGHT + night + RULES).replace("\n", "")
 
 
-def choose(graph: Graph, outlined: bool | None) -> Picture:
+def choose(graph: Graph, outlined: bool | None) -> Selection:
     """All of the graph, or, by default where that is too much, an outline."""
     return outline(graph) if (needs_outline(graph) if outlined is None else outlined) else full(graph)
 
@@ -109,7 +109,7 @@ def draw(
 
 def _document(
     graph: Graph,
-    chosen: Picture,
+    chosen: Selection,
     step: "Step | None",
     direction: str,
     title: str | None,
@@ -150,7 +150,7 @@ def title_of(graph: Graph, step: "Step | None", direction: str) -> str:
     return f"Computational graph{of}, {direction}"
 
 
-def description_of(graph: Graph, chosen: Picture, step: "Step | None", direction: str) -> str:
+def description_of(graph: Graph, chosen: Selection, step: "Step | None", direction: str) -> str:
     """Say in sentences what a picture shows."""
     told = labels.describe(graph, direction)
     if any(box.kind != "operator" for box in chosen.boxes):
@@ -174,7 +174,7 @@ class Lit:
     final: bool = False
 
     @staticmethod
-    def of(graph: Graph, chosen: Picture, step: "Step | None") -> "Lit":
+    def of(graph: Graph, chosen: Selection, step: "Step | None") -> "Lit":
         """Find the step's nodes and edges in a picture."""
         if step is None:
             return Lit()
@@ -201,7 +201,7 @@ class _Node:
     inside: str
 
 
-def _node(graph: Graph, chosen: Picture, key: Key, direction: str, shapes: bool, lit: Lit) -> _Node:
+def _node(graph: Graph, chosen: Selection, key: Key, direction: str, shapes: bool, lit: Lit) -> _Node:
     if isinstance(key, int):
         box = chosen.boxes[key]
         current = (" mlp-current mlp-" + direction) if lit.box == key else ""
@@ -369,7 +369,7 @@ class _Axis:
         return self.middle[whole] + self.half.get(whole, 0.0) + (place - whole) * SPACE
 
 
-def _edge(graph: Graph, chosen: Picture, edge: Edge, direction: str, plane: _Plane, lit: Lit) -> tuple[bool, str]:
+def _edge(graph: Graph, chosen: Selection, edge: Edge, direction: str, plane: _Plane, lit: Lit) -> tuple[bool, str]:
     """Whether it is lit, and an edge's group: its line, or two, and an arrow's head."""
     current = lit.box == edge.box and (edge.name, edge.argnum) in lit.edges
     if len(chosen.boxes[edge.box].equations) > 1:
@@ -398,7 +398,7 @@ def _edge(graph: Graph, chosen: Picture, edge: Edge, direction: str, plane: _Pla
     return current, f'<g class="mlp-edge {kind} {state}{lighted}" {data}>{drawn}</g>'
 
 
-def _carries(graph: Graph, chosen: Picture, edge: Edge) -> bool:
+def _carries(graph: Graph, chosen: Selection, edge: Edge) -> bool:
     """Whether a cotangent travels back along an edge."""
     names = chosen.hidden.get(edge.name, (edge.name,))
     outputs = [graph.equations[index].output for index in chosen.boxes[edge.box].equations]
