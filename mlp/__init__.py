@@ -6,7 +6,7 @@ Shapes: a column is an example, so ``x`` is (d, n), ``W1`` is (m, d) and ``z = W
 from importlib import import_module
 from types import ModuleType
 
-from mlp.check import check_gradients, check_vjp
+from mlp.check import GradientReport, check_gradients, check_vjp, step_errors
 from mlp.engine import Run, Step, Trace, predict, prepare, schedule, trace, value_and_grad
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DivergenceError",
     "Equation",
+    "GradientReport",
     "Graph",
     "History",
     "Run",
@@ -31,6 +32,7 @@ __all__ = [
     "prepare",
     "schedule",
     "sgd",
+    "step_errors",
     "trace",
     "value_and_grad",
 ]
@@ -41,3 +43,8 @@ def __getattr__(name: str) -> ModuleType:
     if name in _LAZY:
         return import_module(f"mlp.{name}")
     raise AttributeError(f"module 'mlp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Everything there is, what is imported on first use included."""
+    return sorted([*globals(), *_LAZY])
