@@ -45,6 +45,7 @@ WORDS = {
     "l2": "the L2 term",
     "add": "the sum",
 }
+UNIT = 0.05  # pixels: as fine as a screen can show
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _ziamath = threading.Lock()  # its settings are global
@@ -55,7 +56,7 @@ _ziamath = threading.Lock()  # its settings are global
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula drawn with its baseline at y = 0, starting at x = 0: SVG path data and its extent in pixels."""
+    """A formula drawn with its baseline at y = 0, starting at x = 0: SVG path data in `UNIT`s, its extent in pixels."""
 
     path: str
     width: float
@@ -101,7 +102,7 @@ def _drawn(tex: str, size: float) -> Formula:
     if not all(map(isfinite, (left, top, width, height))) or not 0 < width < 1e4 or not 0 < height < 1e4:
         raise ValueError("it has no extent")
     path = " ".join(filter(None, map(_outline_of, drawn.iter())))
-    return Formula(_shifted(path, -left), width, top, top + height)
+    return Formula(_compact(path, -left), width, top, top + height)
 
 
 def _check_commands(tex: str) -> None:
@@ -132,17 +133,20 @@ def _outline_of(element: ET.Element) -> str:
     return ""
 
 
-def _shifted(path: str, right: float) -> str:
-    """Move absolute path data to the right and round it to hundredths of a pixel."""
-    written, is_x = [], True
-    for token in path.split():
-        if token.isalpha():
-            written.append(token)
-            is_x = True
-        else:
-            written.append(number(float(token) + (right if is_x else 0.0)))
-            is_x = not is_x
-    return re.sub(r" ?([A-Z]) ?", r"\1", " ".join(written)).replace(" -", "-")
+def _compact(path: str, right: float) -> str:
+    """Move absolute path data to the right and write it in whole `UNIT`s, from point to point: half as long."""
+    written, here, before = "", (0, 0), ""
+    for command, arguments in re.findall("([A-Z])([^A-Z]*)", path):
+        values = [float(value) for value in arguments.split()]
+        points = [(round((x + right) / UNIT), round(y / UNIT)) for x, y in zip(values[::2], values[1::2], strict=True)]
+        if command == "L" and points == [here]:
+            continue
+        start = (0, 0) if command == "M" else here
+        letter = command if command in "MZ" else command.lower()
+        steps = " ".join(f"{x - start[0]} {y - start[1]}" for x, y in points)
+        written += (" " if letter == before else letter) + steps
+        here, before = (points or [here])[-1], letter
+    return written.replace(" -", "-")
 
 
 def number(value: float) -> str:

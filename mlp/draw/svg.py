@@ -293,7 +293,7 @@ def _formula(drawn: labels.Formula, centre: float, line: float) -> str:
     baseline = centre - (drawn.top + drawn.bottom) / 2
     if drawn.bottom - drawn.top < 1.3 * line:
         baseline = centre + 0.34 * line
-    shift = f"translate({number(-drawn.width / 2)} {number(baseline)})"
+    shift = f"translate({number(-drawn.width / 2)} {number(baseline)})scale({labels.UNIT})"
     return f'<path class="mlp-label" fill="currentColor" transform="{shift}" d="{drawn.path}"/>'
 
 
