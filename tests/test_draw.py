@@ -3,6 +3,8 @@
 The structure is tested, never the bytes.
 """
 
+import gzip
+import json
 import os
 import re
 import subprocess
@@ -10,14 +12,17 @@ import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pygraphviz
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from playwright.sync_api import sync_playwright
 
 import mlp
 from mlp import draw
@@ -26,9 +31,11 @@ from mlp.examples import diamond, running_example
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
 from mlp.ops import OPS
+from tests.book.browser import launch
 
 SVG = "{http://www.w3.org/2000/svg}"
-LOOKS = [{"direction": way, "rankdir": rankdir} for way in ("forward", "backward") for rankdir in ("LR", "TB")]
+WAYS = ("forward", "backward")
+LOOKS = [{"direction": way, "rankdir": rankdir} for way in WAYS for rankdir in ("LR", "TB")]
 
 
 def twice() -> Graph:
@@ -101,6 +108,45 @@ def edges_of(graph: Graph) -> Counter[tuple[str, str, str | None]]:
     return Counter([*reads, *((e.output, str(i), None) for i, e in enumerate(graph.equations))])
 
 
+def lines_and_heads(group: ET.Element) -> tuple[int, int]:
+    line, *heads = group
+    assert [line.get("class"), *(head.get("class") for head in heads)] == ["mlp-line", "mlp-head"][: len(group)]
+    return line.get("d").count("M"), len(heads)
+
+
+def check_both(graph: Graph, rankdir: str) -> None:
+    """What the forward and the backward picture show, in one, each in a group of its own, at the same places."""
+    root, forward, backward = (
+        parse(draw.to_svg(graph, outline=False, rankdir=rankdir, direction=way)) for way in ("both", *WAYS)
+    )
+    assert root.get("data-direction") == "forward" and root.findtext(f"{SVG}desc") == forward.findtext(f"{SVG}desc")
+
+    def drawn(element: ET.Element) -> list[str]:
+        shown = [e for e in element.iter() if {"mlp-line", "mlp-head", "mlp-label"} & set(e.get("class", "").split())]
+        return [ET.tostring(e, encoding="unicode") for e in shown]
+
+    for kind in ("mlp-node", "mlp-edge"):
+        for both, *single in zip(*(with_class(r, kind) for r in (root, forward, backward)), strict=True):
+            data = [{k: v for k, v in e.attrib.items() if k != "class"} for e in (both, *single)]
+            assert data[0] == data[1] == data[2]
+            groups = [with_class(both, f"mlp-when-{way}") for way in WAYS]
+            if kind == "mlp-node" and not groups[0]:
+                name = both.get("data-variable")
+                assert drawn(both) == drawn(single[0]) == drawn(single[1]) and not groups[1]
+                assert name is None or not graph.needs_gradient(name)
+                assert ("mlp-unused-backward" in both.get("class")) == (name is not None)
+                continue
+            assert [drawn(group) for (group,) in groups] == [drawn(e) for e in single]
+            if kind == "mlp-edge":
+                name, index = both.get("data-variable"), int(both.get("data-equation"))
+                carries = graph.needs_gradient(name) and graph.needs_gradient(graph.equations[index].output)
+                assert [lines_and_heads(group) for (group,) in groups] == [(1, 1), (2, 1) if carries else (1, 0)]
+                names = ["mlp-when-forward mlp-forward", "mlp-when-backward mlp-" + ("unused", "backward")[carries]]
+                assert [group.get("class") for (group,) in groups] == names
+            else:
+                assert graph.needs_gradient(both.get("data-variable")) and "mlp-cotangent" in both.get("class")
+
+
 def check_svg(graph: Graph, **look: str) -> None:
     root = parse(draw.to_svg(graph, outline=False, **look))
     squares = [e.get("data-variable") for e in with_class(root, "mlp-variable")]
@@ -115,10 +161,8 @@ def check_svg(graph: Graph, **look: str) -> None:
         output = graph.equations[index].output
         carries = graph.needs_gradient(name) and graph.needs_gradient(output)
         used = look["direction"] == "forward" or carries
-        lines = [p for p in edge if p.get("class") == "mlp-line"]
         assert ("mlp-unused" not in edge.get("class")) == used
-        assert len(lines) == (2 if used and look["direction"] == "backward" else 1), "backward is a double line"
-        assert len([p for p in edge if p.get("class") == "mlp-head"]) == used
+        assert lines_and_heads(edge) == (2 if used and look["direction"] == "backward" else 1, used), "a double line"
 
 
 def check_layout(graph: Graph) -> None:
@@ -180,6 +224,7 @@ def test_any_graph(graph: Graph) -> None:
     check_dot(graph, "backward")
     for look in LOOKS:
         check_svg(graph, **look)
+    check_both(graph, "LR")
 
 
 def test_the_main_path_is_one_straight_line() -> None:
@@ -263,6 +308,197 @@ def test_shapes() -> None:
     texts = {e.get("data-variable"): e.findtext(f"{SVG}text") for e in with_class(root, "mlp-variable")}
     assert texts["W1"] == "4×3" and texts["x"] == "3×1" and texts["J"] == "scalar"
     assert r"W⁽¹⁾\n4×3" in draw.to_digraph(graph, shapes=True).source
+
+
+# --- both directions in one picture, for a script --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_both_is_the_two_pictures(graph: Graph, rankdir: str) -> None:
+    check_both(graph, rankdir)
+
+
+def test_both_of_an_outline() -> None:
+    root = parse(draw.to_svg(network([2] * 41, weight_decay=0.1), direction="both"))
+    assert with_class(root, "mlp-gap") and with_class(root, "mlp-hidden")
+    for edge in with_class(root, "mlp-edge"):
+        assert [len(with_class(edge, f"mlp-when-{way}")) for way in WAYS] == [1, 1]
+
+
+def test_both_is_for_scripts_only() -> None:
+    graph, values = running_example()
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"standalone": True}, "direction: expected 'forward' or 'backward' for a standalone picture, received 'both'"),
+        ({"step": mlp.trace(graph, values)[0]}, "direction: expected 'forward', the step's phase, received 'both'"),
+    ]
+    for options, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            draw.to_svg(graph, direction="both", **options)
+    with pytest.raises(ValueError, match="direction: expected one of forward, backward, received 'both'"):
+        draw.to_digraph(graph, direction="both")
+    unfinished = Graph([Variable("x", (2, 1))], [Equation("relu", ("x",), "y")])
+    with pytest.raises(ValueError, match="a graph without objective, received 'both'"):
+        draw.to_svg(unfinished, direction="both")
+
+
+def test_sizes() -> None:
+    graph, _ = running_example()
+    most = {"forward": 18_000, "backward": 26_000, "both": 36_000}
+    sizes = {way: len(draw.to_svg(graph, direction=way).encode()) for way in most}
+    assert all(sizes[way] <= most[way] for way in most), sizes
+    assert len(gzip.compress(draw.to_svg(graph, direction="both").encode())) < 8_000
+
+
+def test_both_has_no_ids_unless_asked() -> None:
+    graph, _ = running_example()
+    page = draw.to_svg(graph, direction="both")
+    assert not re.findall(r'\s(?:id|href|xlink:href)="', page) and "url(#" not in page
+    root = parse(draw.to_svg(graph, direction="both", id_prefix="one"))
+    assert [e.get("id") for e in root.iter() if e.get("id")] == ["one", "one-title", "one-desc"]
+
+
+def in_browser(html: str, script: str) -> Any:
+    """What a script finds in a page; in a thread of its own, since other tests keep a browser open in this one."""
+
+    def visit() -> Any:
+        with sync_playwright() as playwright:
+            browser = launch(playwright)
+            page = browser.new_page(viewport={"width": 390, "height": 844})
+            page.set_content(html)
+            found = page.evaluate(script)
+            browser.close()
+            return found
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(visit).result()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_one_direction_shows_and_a_script_marks_nodes(theme: str) -> None:
+    """Computed styles in a browser, in a page with the book's style, and in one without."""
+    graph, _ = running_example()
+    svg = draw.to_svg(graph, direction="both", rankdir="TB")
+    script = """() => [...document.querySelectorAll("svg")].map(svg => {
+      const look = (what, ...names) => {
+        const style = getComputedStyle(typeof what == "string" ? svg.querySelector(what) : what);
+        return names.map(name => style[name]);
+      };
+      const shown = name => [...new Set([...svg.querySelectorAll(name)].map(e => look(e, "display")[0]))].join();
+      const read = () => ({
+        forward: shown(".mlp-when-forward"), backward: shown(".mlp-when-backward"),
+        corner: shown(".mlp-corner"), badge: shown(".mlp-badge"),
+        z: look("[data-variable=z] .mlp-outline", "stroke", "strokeDasharray", "strokeWidth", "fill"),
+        symbol: look("[data-variable=z] .mlp-when-forward .mlp-label", "fill")[0],
+        cotangent: look("[data-variable=z] .mlp-when-backward .mlp-label", "fill")[0],
+        line: look(".mlp-when-forward .mlp-line", "stroke")[0],
+        double: look(".mlp-when-backward .mlp-line", "stroke")[0],
+        x: look("[data-variable=x] .mlp-outline", "stroke", "fill")});
+      const node = name => svg.querySelector(`.mlp-node[data-variable=${name}]`);
+      const found = {plain: read(), small: svg.getBoundingClientRect().width};
+      svg.dataset.direction = "backward";
+      found.turned = read();
+      for (const state of ["mlp-current", "mlp-filled", "mlp-pending", "mlp-guilty"]) {
+        node("z").classList.add(state);
+        found[state] = read();
+        found[state].corner = look(node("z").querySelector(".mlp-corner"), "display", "fill");
+        found[state].badge = look(node("z").querySelector(".mlp-badge"), "display", "fill");
+        node("z").classList.remove(state);
+      }
+      node("x").classList.add("mlp-filled");
+      found.x = read().x;
+      return found;
+    })"""
+    css = (Path(__file__).parents[1] / "book/_static/book.css").read_text("utf-8")
+    paper = "background:#14181e;color:#f0f3f6" if theme == "dark" else ""
+    roles = draw.svg.DARK if theme == "dark" else draw.svg.LIGHT
+    rgb = {role: f"rgb({', '.join(str(int(code[i : i + 2], 16)) for i in (1, 3, 5))})" for role, code in roles.items()}
+    text = "rgb(240, 243, 246)" if theme == "dark" else "rgb(0, 0, 0)"
+    for style in ("", css):
+        page = (
+            f'<!doctype html><html data-theme="{theme}"><style>{style}</style><body style="{paper}">{svg}</body></html>'
+        )
+        (found,) = in_browser(page, script)
+        plain, turned = found["plain"], found["turned"]
+        assert [plain[part] for part in ("forward", "backward", "corner", "badge")] == ["inline", *["none"] * 3]
+        assert [turned[part] for part in ("forward", "backward", "corner", "badge")] == [
+            "none",
+            "inline",
+            *["none"] * 2,
+        ]
+        assert found["small"] < 390
+        assert (plain["symbol"], plain["cotangent"]) == (text, rgb["backward"])
+        assert (plain["line"], plain["double"]) == (rgb["forward"], rgb["backward"])
+        assert plain["z"] == turned["z"] == [text, "none", "1.4px", "none"]
+        assert (plain["x"][0], turned["x"][0]) == (text, rgb["freed"])
+        colour, wrong = rgb["backward"], rgb["wrong"]
+        assert found["mlp-current"]["z"] == [colour, "none", "4px", colour]
+        assert found["mlp-filled"]["z"] == [text, "none", "1.4px", colour]
+        assert found["mlp-filled"]["corner"] == ["inline", colour]
+        assert found["mlp-pending"]["z"] == [colour, "6px, 3.5px", "1.4px", "none"]
+        assert found["mlp-guilty"]["z"] == [wrong, "none", "4px", wrong]
+        assert found["mlp-guilty"]["badge"] == ["inline", wrong]
+        assert found["x"] == [rgb["freed"], rgb["forward"]], "where no cotangent comes, a square keeps its value"
+
+
+@pytest.mark.parametrize(
+    ("roles", "surfaces"),
+    [(draw.svg.LIGHT, ("#FFFFFF", "#F3F4F5")), (draw.svg.DARK, ("#14181E", "#222832"))],
+    ids=["light", "dark"],
+)
+def test_contrast(roles: dict[str, str], surfaces: tuple[str, str]) -> None:
+    """AA on the theme's surfaces, on the tint of what is lit or filled, and on that of what is wrong."""
+
+    def channels(code: str) -> np.ndarray:
+        return np.array([int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+
+    def contrast(one: np.ndarray, other: np.ndarray) -> float:
+        linear = [np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in (one, other)]
+        low, high = sorted(float(c @ [0.2126, 0.7152, 0.0722]) for c in linear)
+        return (high + 0.05) / (low + 0.05)
+
+    tints = {float(tint) for tint in re.findall(r"fill-opacity:([\d.]+)", draw.svg.RULES + draw.svg.RULES_BOTH)}
+    assert tints == {0.12, 0.08}
+    for surface in map(channels, surfaces):
+        for role in ("forward", "backward", "parameter", "freed", "wrong"):
+            assert contrast(channels(roles[role]), surface) >= 4.5, role
+        for label, tint, much in [
+            ("backward", "backward", 0.12),
+            ("backward", "wrong", 0.08),
+            ("wrong", "wrong", 0.08),
+        ]:
+            tinted = much * channels(roles[tint]) + (1 - much) * surface
+            assert contrast(channels(roles[label]), tinted) >= 4.5, (label, tint)
+    assert contrast(channels(roles["wrong"]), channels(roles["paper"])) >= 4.5, "the badge's cross"
+
+
+def test_the_books_colours_are_the_pictures() -> None:
+    css = (Path(__file__).parents[1] / "book/_static/book.css").read_text("utf-8")
+    light, dark = (dict(re.findall(r"--mlp-(\w+): (#\w+);", block)) for block in css.split("}")[:2])
+    for role in ("forward", "backward", "parameter", "freed", "wrong"):
+        assert (light[role], dark[role]) == (draw.svg.LIGHT[role], draw.svg.DARK[role])
+
+
+def test_words_of_the_parts() -> None:
+    graph, _ = running_example()
+    words = json.loads(json.dumps(draw.words(graph)))
+    assert words.keys() == {"variables", "cotangents", "equations", "descriptions"}
+    assert words["variables"]["W1"] == "W⁽¹⁾" and list(words["variables"]) == list(graph.variables)
+    assert words["cotangents"]["W1"] == "∂J/∂W⁽¹⁾" and set(words["cotangents"]) == set(graph.variables) - {"x", "y"}
+    assert words["equations"] == [
+        "matrix product of W⁽¹⁾ and x gives z",
+        "relu of z gives h",
+        "matrix product of W⁽²⁾ and h gives o",
+        "squared error of o and y gives L",
+        "L2 term of W⁽¹⁾ and W⁽²⁾, with weight decay 0.1, gives s",
+        "sum of L and s gives J",
+    ]
+    for way, told in words["descriptions"].items():
+        assert told == parse(draw.to_svg(graph, direction=way)).findtext(f"{SVG}desc")
+    unfinished = Graph([Variable("x", (2, 1))], [Equation("relu", ("x",), "y")])
+    assert draw.words(unfinished)["cotangents"] == {} and set(draw.words(unfinished)["descriptions"]) == {"forward"}
+    with pytest.raises(TypeError, match="graph: expected a Graph"):
+        draw.words("graph")
 
 
 # --- in a page --------------------------------------------------------------------------------------------------------
@@ -479,7 +715,7 @@ def test_large_graphs_by_hand(count: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"direction": "up"}, ValueError, "direction: expected one of forward, backward, received 'up'"),
+        ({"direction": "up"}, ValueError, "direction: expected one of forward, backward, both, received 'up'"),
         ({"rankdir": "RL"}, ValueError, "rankdir: expected one of LR, TB, received 'RL'"),
         ({"shapes": 1}, TypeError, "shapes: expected True or False, received 1"),
         ({"outline": "yes"}, TypeError, "outline: expected True, False or None, received 'yes'"),

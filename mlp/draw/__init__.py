@@ -5,10 +5,12 @@ computes anything, and what a reader can do with a picture is the business of `v
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from mlp.draw import labels
 from mlp.draw import svg as _svg
 from mlp.graph import Graph
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from mlp.draw.dot import Digraph
     from mlp.engine import Step
 
-__all__ = ["Picture", "mimebundle", "picture", "to_digraph", "to_svg"]
+__all__ = ["Picture", "mimebundle", "picture", "to_digraph", "to_svg", "words"]
 
 DIRECTIONS, RANKDIRS = ("forward", "backward"), ("LR", "TB")
 FULL = 400  # equations: a picture of each node beyond that would be useless, and slow to draw
@@ -41,6 +43,12 @@ def to_svg(
     variable it writes ``mlp-written``, and ``mlp-final`` where all instalments have arrived. Positions do not depend on
     the step or the direction.
 
+    A picture of both directions is for a page script: ``svg.dataset.direction = "backward"`` turns it around. It holds
+    the edges' arrows and the squares' labels twice, in groups ``mlp-when-forward`` and ``mlp-when-backward``, of which
+    one is shown. The script says the rest by classes. On an edge ``mlp-current``; on a node ``mlp-current``;
+    ``mlp-filled``, it has what it shows (a corner and a tint); ``mlp-pending``, instalments are still to come (dashed);
+    ``mlp-guilty``, here it goes wrong (a thick border and a cross). `words` has the names to say.
+
     Parameters
     ----------
     graph : Graph
@@ -48,7 +56,8 @@ def to_svg(
         Lights the operator of this step and the edges that it uses.
     direction : str, optional
         ``"forward"`` or ``"backward"``: which way the arrows go. By default the step's phase, else forward. Backward,
-        squares show cotangents; where none is computed, the variable stays, and its edge has no arrow.
+        squares show cotangents; where none is computed, the variable stays, and its edge has no arrow. ``"both"``
+        starts forward, is described forward, and takes neither a step nor ``standalone``.
     shapes : bool
         Whether squares also say their variable's shape.
     title : str, optional
@@ -73,9 +82,11 @@ def to_svg(
     ValueError, TypeError
         Naming the argument, what was expected and what was received; or the variable whose TeX cannot be drawn.
     """
-    direction = _checked(graph, step, direction, rankdir)
+    direction = _checked(graph, step, direction, rankdir, (*DIRECTIONS, "both"))
     _boolean(shapes, "shapes")
     _boolean(standalone, "standalone")
+    if standalone and direction == "both":
+        raise ValueError("direction: expected 'forward' or 'backward' for a standalone picture, received 'both'")
     if outline is not None and not isinstance(outline, bool):
         raise TypeError(f"outline: expected True, False or None, received {outline!r}")
     if outline is False and len(graph.equations) > FULL:
@@ -127,6 +138,29 @@ def to_digraph(
 
     _boolean(shapes, "shapes")
     return digraph(graph, step, _checked(graph, step, direction, rankdir), shapes, rankdir)
+
+
+def words(graph: Graph) -> dict[str, Any]:
+    """Say a graph's parts in words, for a script that announces what a picture shows.
+
+    Parameters
+    ----------
+    graph : Graph
+
+    Returns
+    -------
+    dict
+        ``"variables"`` and ``"cotangents"``, each from a variable's name to how it is written in text, the latter
+        where a cotangent is computed; ``"equations"``, a clause for each, in order; ``"descriptions"``, from a
+        direction to what the picture says of it. All of it can be written as JSON.
+
+    Raises
+    ------
+    TypeError
+        For what is no graph.
+    """
+    _graph(graph)
+    return labels.words(graph)
 
 
 @dataclass(frozen=True, repr=False)
@@ -198,14 +232,18 @@ def _boolean(value: object, what: str) -> None:
         raise TypeError(f"{what}: expected True or False, received {value!r}")
 
 
-def _checked(graph: Any, step: Any, direction: Any, rankdir: Any) -> str:
-    """Check what both drawings take; return the direction."""
+def _graph(graph: object) -> None:
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, received {graph!r}")
+
+
+def _checked(graph: Any, step: Any, direction: Any, rankdir: Any, ways: Sequence[str] = DIRECTIONS) -> str:
+    """Check what both drawings take; return the direction."""
+    _graph(graph)
     if rankdir not in RANKDIRS:
         raise ValueError(f"rankdir: expected one of {', '.join(RANKDIRS)}, received {rankdir!r}")
-    if direction is not None and direction not in DIRECTIONS:
-        raise ValueError(f"direction: expected one of {', '.join(DIRECTIONS)}, received {direction!r}")
+    if direction is not None and direction not in ways:
+        raise ValueError(f"direction: expected one of {', '.join(ways)}, received {direction!r}")
     if step is not None:
         if not all(hasattr(step, field) for field in ("index", "phase", "equation", "argnum", "final")):
             raise TypeError(f"step: expected a Step of a trace, or None, received {step!r}")
@@ -214,6 +252,6 @@ def _checked(graph: Any, step: Any, direction: Any, rankdir: Any) -> str:
         if direction not in (None, step.phase):
             raise ValueError(f"direction: expected {step.phase!r}, the step's phase, received {direction!r}")
         return str(step.phase)
-    if direction == "backward" and graph.objective is None:
-        raise ValueError("direction: expected 'forward' for a graph without objective, received 'backward'")
+    if direction in ("backward", "both") and graph.objective is None:
+        raise ValueError(f"direction: expected 'forward' for a graph without objective, received {direction!r}")
     return direction or "forward"

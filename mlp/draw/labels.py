@@ -210,9 +210,36 @@ def plain(graph: Graph, equation: Equation) -> str:
 
 def operator_words(equation: Equation) -> str:
     """The operator in words, with its numbers."""
-    words = WORDS.get(equation.op, equation.op)
-    numbers = ", ".join(f"{attr.replace('_', ' ')} {value:g}" for attr, value in equation.attrs.items())
-    return f"{words} with {numbers}" if numbers else words
+    return " ".join(filter(None, [_operator(equation), _numbers(equation)]))
+
+
+def _operator(equation: Equation) -> str:
+    return WORDS.get(equation.op, equation.op)
+
+
+def _numbers(equation: Equation) -> str:
+    """``with weight decay 0.1``, or nothing."""
+    said = ", ".join(f"{attr.replace('_', ' ')} {value:g}" for attr, value in equation.attrs.items())
+    return f"with {said}" if said else ""
+
+
+def words(graph: Graph) -> dict[str, Any]:
+    """See `mlp.draw.words`."""
+    ways = ("forward",) if graph.objective is None else ("forward", "backward")
+    return {
+        "variables": {name: unicode_name(name) for name in graph.variables},
+        "cotangents": {name: cotangent_name(graph, name) for name in graph.variables if graph.needs_gradient(name)},
+        "equations": [equation_words(equation) for equation in graph.equations],
+        "descriptions": {way: describe(graph, way) for way in ways},
+    }
+
+
+def equation_words(equation: Equation) -> str:
+    """``matrix product of W⁽¹⁾ and x gives z``."""
+    names = listed([unicode_name(name) for name in equation.inputs])
+    numbers = _numbers(equation)
+    made = f"{_operator(equation)} of {names}{f', {numbers},' if numbers else ''} gives {unicode_name(equation.output)}"
+    return made.removeprefix("the ")
 
 
 def step_words(graph: Graph, step: "Step") -> str:

@@ -21,18 +21,26 @@ if TYPE_CHECKING:
 
 LIGHT = {"forward": "#005FB8", "backward": "#B23A00", "parameter": "#1F2328", "freed": "#5F6670"}
 DARK = {"forward": "#6CB6FF", "backward": "#FFA163", "parameter": "#F0F3F6", "freed": "#9AA4AF"}
+LIGHT |= {"wrong": "#B00040", "paper": "#FFFFFF"}  # paper: around and on the badge of what is wrong
+DARK |= {"wrong": "#FF8FA8", "paper": "#14181E"}
+WAYS = ("forward", "backward")
 SQUARE, SHAPED, CIRCLE, BOX = 48.0, 58.0, 44.0, (88.0, 48.0)  # pixels
 SPACE, MARGIN, ROUND = 26.0, 6.0, 11.0  # between nodes, around all, of an edge's corner
 SYMBOL, FRACTION, OPERATOR, TEXT = 18.0, 20.0, 22.0, 13.0  # font sizes
 SHRINK = 0.85  # an inline picture shrinks this far and scrolls from there: 13 px text stays at 11
 HEAD = (9.0, 4.2)  # length and half width of an arrow's head
+CORNER, BADGE = 11.0, 8.0  # legs of the corner of a square that has its value; radius of a guilty node's badge
 
-STYLE = """
-.mlp-svg{--mlp-f:var(--mlp-forward,%(forward)s);--mlp-b:var(--mlp-backward,%(backward)s);\
---mlp-p:var(--mlp-parameter,%(parameter)s);--mlp-x:var(--mlp-freed,%(freed)s)}
-"""
+ROLES = (
+    "--mlp-f:var(--mlp-forward,%(forward)s);--mlp-b:var(--mlp-backward,%(backward)s);"
+    "--mlp-p:var(--mlp-parameter,%(parameter)s);--mlp-x:var(--mlp-freed,%(freed)s)"
+)
+ROLES_BOTH = f"{ROLES};--mlp-w:var(--mlp-wrong,%(wrong)s);--mlp-k:%(paper)s"
 DARK_PAGES = ("html[data-theme=dark]", "[data-jp-theme-light=false]", ".vscode-dark", ".vscode-high-contrast")
+# --mlp-n is the colour of the direction that shows now.
 RULES = """
+.mlp-svg{--mlp-n:var(--mlp-f)}
+.mlp-svg[data-direction=backward]{--mlp-n:var(--mlp-b)}
 .mlp-svg .mlp-line{fill:none;stroke-width:1.6;stroke-linejoin:round}
 .mlp-svg .mlp-forward .mlp-line{stroke:var(--mlp-f)}
 .mlp-svg .mlp-forward .mlp-head{fill:var(--mlp-f)}
@@ -49,23 +57,41 @@ RULES = """
 .mlp-svg .mlp-node.mlp-cotangent .mlp-label{fill:var(--mlp-b)}
 .mlp-svg .mlp-node.mlp-unused{opacity:.75}
 .mlp-svg .mlp-node.mlp-unused .mlp-outline{stroke:var(--mlp-x)}
-.mlp-svg .mlp-node.mlp-current .mlp-outline{stroke-width:4}
-.mlp-svg .mlp-node.mlp-current.mlp-forward .mlp-outline{stroke:var(--mlp-f);fill:var(--mlp-f);fill-opacity:.14}
-.mlp-svg .mlp-node.mlp-current.mlp-backward .mlp-outline{stroke:var(--mlp-b);fill:var(--mlp-b);fill-opacity:.14}
+.mlp-svg .mlp-node.mlp-current .mlp-outline{stroke:var(--mlp-n);stroke-width:4;fill:var(--mlp-n);fill-opacity:.12}
 .mlp-svg .mlp-node.mlp-written:not(.mlp-final) .mlp-outline{stroke-dasharray:6 3.5}
+"""
+# In a picture of both directions: which of them shows, and what a script can say of a node.
+RULES_BOTH = """
+.mlp-both:not([data-direction=backward]) .mlp-when-backward,\
+.mlp-both[data-direction=backward] .mlp-when-forward,.mlp-corner,.mlp-badge{display:none}
+.mlp-both .mlp-unused-backward{--mlp-n:var(--mlp-f)}
+.mlp-both[data-direction=backward] .mlp-unused-backward .mlp-label{opacity:.75}
+.mlp-both[data-direction=backward] .mlp-unused-backward .mlp-outline{stroke:var(--mlp-x)}
+.mlp-both .mlp-cotangent .mlp-when-forward .mlp-label{fill:currentColor}
+.mlp-both .mlp-outline{pointer-events:all}
+.mlp-both .mlp-edge.mlp-current .mlp-backward .mlp-line{stroke-width:2}
+.mlp-both .mlp-edge.mlp-current .mlp-head{stroke:var(--mlp-n);stroke-width:1.6;stroke-linejoin:round}
+.mlp-both .mlp-node.mlp-filled .mlp-outline{fill:var(--mlp-n);fill-opacity:.12}
+.mlp-both .mlp-filled .mlp-corner{display:inline;fill:var(--mlp-n)}
+.mlp-both .mlp-node.mlp-pending .mlp-outline{stroke:var(--mlp-n);stroke-dasharray:6 3.5}
+.mlp-both .mlp-node.mlp-guilty .mlp-outline{stroke:var(--mlp-w);stroke-width:4;fill:var(--mlp-w);fill-opacity:.08}
+.mlp-both .mlp-guilty .mlp-badge{display:inline;fill:var(--mlp-w);\
+stroke:var(--mlp-k);stroke-width:2;stroke-linecap:round}
 """
 
 
-def _style(standalone: bool) -> str:
+def _style(direction: str, standalone: bool) -> str:
     """Rules for every picture on a page alike; a standalone one has plain colours, which every viewer knows."""
+    rules = (RULES + RULES_BOTH if direction == "both" else RULES).replace("\n", "")
     if standalone:
-        rules = RULES
-        for letter, role in zip("fbpx", LIGHT, strict=True):
+        rules = rules.replace("var(--mlp-n)", LIGHT[direction])
+        for letter, role in zip("fbpx", LIGHT, strict=False):
             rules = rules.replace(f"var(--mlp-{letter})", LIGHT[role])
-        return rules.replace("\n", "")
-    dark = ",".join(f"{page} .mlp-svg" for page in DARK_PAGES)
-    night = (STYLE % DARK).replace(".mlp-svg", dark, 1)
-    return (STYLE % LIGHT + night + RULES).replace("\n", "")
+        return rules
+    roles = ROLES_BOTH if direction == "both" else ROLES
+    light, dark = roles % LIGHT, roles % DARK
+    pages = ",".join(f"{page} .mlp-svg" for page in DARK_PAGES)
+    return f".mlp-svg{{{light}}}{pages}{{{dark}}}{rules}"
 
 
 def choose(graph: Graph, outlined: bool | None) -> Selection:
@@ -119,8 +145,10 @@ def _document(
     body: Iterable[str],
 ) -> str:
     width, height = number(plane.width), number(plane.height)
+    both = direction == "both"
+    kind, shown = (" mlp-both", "forward") if both else ("", direction)
     heading = title if title is not None else title_of(graph, step, direction)
-    told = description_of(graph, chosen, step, direction)
+    told = description_of(graph, chosen, step, shown)
     ids = {part: f' id="{escape(id_prefix)}-{part}"' if id_prefix else "" for part in ("title", "desc")}
     name = f'aria-label="{escape(heading)}"'
     if id_prefix:
@@ -134,10 +162,10 @@ def _document(
     )
     paper = f'<rect width="{width}" height="{height}" rx="6" fill="#fff"/>' if standalone else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="mlp-svg" role="img" {name} data-direction="{direction}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="mlp-svg{kind}" role="img" {name} data-direction="{shown}" '
         f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" fill="none" {look}>'
         f"<title{ids['title']}>{escape(heading)}</title><desc{ids['desc']}>{escape(told)}</desc>"
-        f"<style>{_style(standalone)}</style>{paper}{''.join(body)}</svg>"
+        f"<style>{_style(direction, standalone)}</style>{paper}{''.join(body)}</svg>"
     )
 
 
@@ -147,7 +175,7 @@ def title_of(graph: Graph, step: "Step | None", direction: str) -> str:
         return labels.step_words(graph, step)
     goal = graph.objective or graph.output
     of = f" of {labels.unicode_name(goal)}" if goal else ""
-    return f"Computational graph{of}, {direction}"
+    return f"Computational graph{of}" + ("" if direction == "both" else f", {direction}")
 
 
 def description_of(graph: Graph, chosen: Selection, step: "Step | None", direction: str) -> str:
@@ -205,7 +233,8 @@ def _node(graph: Graph, chosen: Selection, key: Key, direction: str, shapes: boo
     if isinstance(key, int):
         box = chosen.boxes[key]
         current = (" mlp-current mlp-" + direction) if lit.box == key else ""
-        return _circle(graph, box, current) if box.kind == "operator" else _rounded(graph, box, current)
+        both = direction == "both"
+        return _circle(graph, box, current, both) if box.kind == "operator" else _rounded(graph, box, current, both)
     if key in chosen.hidden:
         return _stand_in(graph, chosen.hidden[key])
     written = lit.written == key
@@ -222,17 +251,25 @@ def _square(graph: Graph, name: str, direction: str, shapes: bool, classes: str)
     height = SHAPED if shapes else SQUARE
     shape = labels.shape_text(variable.shape)
     width = max(height, symbol.width + 10, len(shape) * 0.6 * TEXT + 10 if shapes else 0)
-    if direction == "backward" and graph.needs_gradient(name):
+    centre = -9 if shapes else 0
+    label = _formula(symbol, centre, SYMBOL)
+    if direction != "forward" and graph.needs_gradient(name):
         tex = labels.cotangent_tex(graph, name)
-        symbol = labels.formula(tex, FRACTION, what)
-        if symbol.width > width - 6:  # the square is as wide as in the forward picture
-            symbol = labels.formula(tex, FRACTION * (width - 6) / symbol.width, what)
+        fraction = labels.formula(tex, FRACTION, what)
+        if fraction.width > width - 6:  # the square is as wide as in the forward picture
+            fraction = labels.formula(tex, FRACTION * (width - 6) / fraction.width, what)
+        cotangent = _formula(fraction, centre, SYMBOL)
+        label = cotangent if direction == "backward" else _when("forward", label) + _when("backward", cotangent)
         kind += " mlp-cotangent"
-    elif direction == "backward":
-        kind += " mlp-unused"
-    inside = _rect(width, height, 4) + _formula(symbol, -9 if shapes else 0, SYMBOL)
+    elif direction != "forward":
+        kind += " mlp-unused" if direction == "backward" else " mlp-unused-backward"
+    inside = _rect(width, height, 4) + label
     if shapes:
         inside += _text(shape, height / 2 - 8)
+    if direction == "both":
+        x, y = -width / 2, -height / 2
+        corner = f"M{number(x)} {number(y + CORNER)}v{number(4 - CORNER)}a4 4 0 0 1 4-4h{number(CORNER - 4)}z"
+        inside = f'<path class="mlp-corner" d="{corner}"/>{inside}{_badge(width / 2 - 3, y + 3)}'
     data = f'data-variable="{escape(name)}" data-shape="{escape(shape)}"'
     return _Node(width, height, f'class="{kind}{classes}" {data}', inside)
 
@@ -246,9 +283,9 @@ def _stand_in(graph: Graph, names: Sequence[str]) -> _Node:
     return _Node(width, SQUARE, f'class="{kind}" data-hidden="{len(names)}"', inside)
 
 
-def _circle(graph: Graph, box: Box, classes: str) -> _Node:
+def _circle(graph: Graph, box: Box, classes: str, both: bool) -> _Node:
     equation = graph.equations[box.equations[0]]
-    inside = f'<circle class="mlp-outline" r="{number(CIRCLE / 2)}" fill="none" stroke="currentColor"/>'
+    inside = f'<circle class="mlp-outline" r="{number(CIRCLE / 2)}" stroke="currentColor"/>'
     tex = labels.operator_tex(graph, equation)
     if tex is None:
         symbol = graph.table[equation.op].symbol
@@ -260,13 +297,15 @@ def _circle(graph: Graph, box: Box, classes: str) -> _Node:
         trial = labels.formula(tex, largest, what)
         room = (CIRCLE / 2 - 3.5) / hypot(trial.width / 2, (trial.bottom - trial.top) / 2)
         inside += _formula(labels.formula(tex, largest * min(1.0, room), what), 0, 0)
+    if both:
+        inside += _badge(CIRCLE / 2 - 5, 5 - CIRCLE / 2)
     attributes = (
         f'class="mlp-node mlp-operator{classes}" data-equation="{box.equations[0]}" data-op="{escape(equation.op)}"'
     )
     return _Node(CIRCLE, CIRCLE, attributes, inside)
 
 
-def _rounded(graph: Graph, box: Box, classes: str) -> _Node:
+def _rounded(graph: Graph, box: Box, classes: str, both: bool) -> _Node:
     width, height = BOX
     inside = _rect(width, height, 16)
     if box.kind == "gap":
@@ -274,18 +313,28 @@ def _rounded(graph: Graph, box: Box, classes: str) -> _Node:
     else:
         symbols = " ".join(graph.table[graph.equations[index].op].symbol for index in box.equations)
         inside += _text(box.label, -4) + _text(symbols, 14)
+    if both:
+        inside += _badge(width / 2 - 5, 5 - height / 2)
     indices = " ".join(map(str, box.equations if box.kind == "layer" else (box.equations[0], box.equations[-1])))
     attributes = f'class="mlp-node mlp-{box.kind}{classes}" data-equations="{indices}"'
     return _Node(width, height, attributes, inside)
 
 
+def _when(direction: str, drawn: str, classes: str = "") -> str:
+    """What a picture of both directions shows in one of them."""
+    return f'<g class="mlp-when-{direction}{classes}">{drawn}</g>'
+
+
+def _badge(x: float, y: float) -> str:
+    """A cross on a disc."""
+    disc = f"M{number(x - BADGE)} {number(y)}a8 8 0 1 1 16 0a8 8 0 1 1-16 0"
+    return f'<path class="mlp-badge" d="{disc}m5-3l6 6m0-6l-6 6"/>'
+
+
 def _rect(width: float, height: float, radius: float) -> str:
     x, y, w, h = (number(value) for value in (-width / 2, -height / 2, width, height))
     corner = number(radius)
-    return (
-        f'<rect class="mlp-outline" x="{x}" y="{y}" width="{w}" height="{h}" rx="{corner}" '
-        f'fill="none" stroke="currentColor"/>'
-    )
+    return f'<rect class="mlp-outline" x="{x}" y="{y}" width="{w}" height="{h}" rx="{corner}" stroke="currentColor"/>'
 
 
 def _formula(drawn: labels.Formula, centre: float, line: float) -> str:
@@ -370,32 +419,37 @@ class _Axis:
 
 
 def _edge(graph: Graph, chosen: Selection, edge: Edge, direction: str, plane: _Plane, lit: Lit) -> tuple[bool, str]:
-    """Whether it is lit, and an edge's group: its line, or two, and an arrow's head."""
+    """Whether it is lit, and an edge's group: its arrow, or one for each direction."""
     current = lit.box == edge.box and (edge.name, edge.argnum) in lit.edges
     if len(chosen.boxes[edge.box].equations) > 1:
         current = lit.box == edge.box and (edge.name == lit.written or any(edge.name == name for name, _ in lit.edges))
-    points = plane.line(edge)
-    used = direction == "forward" or _carries(graph, chosen, edge)
+    points, carries = plane.line(edge), _carries(graph, chosen, edge)
+    drawn = {way: _arrow(points, way, way == "forward" or carries, current) for way in WAYS}
+    state = {"forward": " mlp-forward", "backward": " mlp-backward" if carries else " mlp-unused"}
+    kind = "mlp-write" if edge.argnum is None else "mlp-read"
+    kind += state.get(direction, "") + " mlp-current" * current
+    named = f'data-variable="{escape(edge.name)}"' if edge.name in graph.variables else 'data-hidden=""'
+    data = f'{named} data-equation="{chosen.boxes[edge.box].equations[0]}"'
+    data += f' data-argnum="{edge.argnum}"' if edge.argnum is not None else ""
+    inside = drawn.get(direction) or "".join(_when(way, drawn[way], state[way]) for way in WAYS)
+    return current, f'<g class="mlp-edge {kind}" {data}>{inside}</g>'
+
+
+def _arrow(points: Sequence[tuple[float, float]], direction: str, used: bool, current: bool) -> str:
+    """A line with a head at its end, a double one with a head at its start, or, unused, a line without."""
     size = 1.25 if current else 1.0
     if direction == "forward":
-        lines, head = [_path(_cut(points, HEAD[0] * size - 2))], _head(points[-2], points[-1], size)
+        line, head = _path(_cut(points, HEAD[0] * size - 2)), _head(points[-2], points[-1], size)
     elif used:
         points = points[::-1]
         double = _cut(points, HEAD[0] * size - 1)
         apart = 2.4 if current else 1.7
-        lines = [_path(_beside(double, apart)), _path(_beside(double, -apart))]
+        line = _path(_beside(double, apart)) + _path(_beside(double, -apart))
         head = _head(points[-2], points[-1], size)
     else:
-        lines, head = [_path(points)], ""
-    kind = "mlp-write" if edge.argnum is None else "mlp-read"
-    state = f"mlp-{direction}" if used else "mlp-unused"
-    named = f'data-variable="{escape(edge.name)}"' if edge.name in graph.variables else 'data-hidden=""'
-    data = f'{named} data-equation="{chosen.boxes[edge.box].equations[0]}"'
-    data += f' data-argnum="{edge.argnum}"' if edge.argnum is not None else ""
-    drawn = "".join(f'<path class="mlp-line" fill="none" stroke="currentColor" d="{line}"/>' for line in lines)
-    drawn += f'<path class="mlp-head" fill="currentColor" d="{head}"/>' if head else ""
-    lighted = " mlp-current" if current else ""
-    return current, f'<g class="mlp-edge {kind} {state}{lighted}" {data}>{drawn}</g>'
+        line, head = _path(points), ""
+    drawn = f'<path class="mlp-line" stroke="currentColor" d="{line}"/>'
+    return drawn + (f'<path class="mlp-head" fill="currentColor" d="{head}"/>' if head else "")
 
 
 def _carries(graph: Graph, chosen: Selection, edge: Edge) -> bool:
@@ -406,15 +460,19 @@ def _carries(graph: Graph, chosen: Selection, edge: Edge) -> bool:
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
-    """A line with rounded corners."""
-    written = [f"M{number(points[0][0])} {number(points[0][1])}"]
+    """A line with rounded corners; all its pieces run along an axis."""
+    here = points[0]
+    written = f"M{number(here[0])} {number(here[1])}"
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         radius = min(ROUND, _length(before, corner) / 2, _length(corner, after) / 2)
-        (x1, y1), (x2, y2) = _along(corner, before, radius), _along(corner, after, radius)
-        written.append(f"L{number(x1)} {number(y1)}")
-        written.append(f"Q{number(corner[0])} {number(corner[1])} {number(x2)} {number(y2)}")
-    written.append(f"L{number(points[-1][0])} {number(points[-1][1])}")
-    return "".join(written)
+        start, end = _along(corner, before, radius), _along(corner, after, radius)
+        written += f"{_straight(here, start)}Q{' '.join(map(number, (*corner, *end)))}"
+        here = end
+    return written + _straight(here, points[-1])
+
+
+def _straight(start: tuple[float, float], end: tuple[float, float]) -> str:
+    return f"H{number(end[0])}" if start[1] == end[1] else f"V{number(end[1])}"
 
 
 def _length(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -447,8 +505,7 @@ def _beside(points: Sequence[tuple[float, float]], far: float) -> list[tuple[flo
 def _head(before: tuple[float, float], tip: tuple[float, float], size: float) -> str:
     """A slender arrow's head."""
     length, half = HEAD[0] * size, HEAD[1] * size
-    x, y = tip
     dx, dy = _along((0.0, 0.0), (tip[0] - before[0], tip[1] - before[1]), 1.0)
-    corners = [(0.0, 0.0), (-length, half), (-length * 0.72, 0.0), (-length, -half)]
-    turned = (f"{number(x + a * dx - b * dy)} {number(y + a * dy + b * dx)}" for a, b in corners)
-    return "M" + "L".join(turned) + "Z"
+    sides = [(-length, half), (length * 0.28, -half), (-length * 0.28, -half)]
+    turned = (f"l{number(a * dx - b * dy)} {number(a * dy + b * dx)}" for a, b in sides)
+    return f"M{number(tip[0])} {number(tip[1])}{''.join(turned)}z".replace(" -", "-")
