@@ -1,16 +1,13 @@
-"""What the tests of the built book share: where it is, which pages it has, and a browser that opens them from disk."""
+"""What the tests of the built book share: where it is, which pages it has, and how a reader opens them from disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
-
-from tests.book.browser import launch
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
@@ -66,12 +63,3 @@ def book() -> Path:
     if not (HTML / "index.html").exists():
         pytest.fail(f"the book is not built: no {HTML / 'index.html'}; run `make book`", pytrace=False)
     return HTML
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests; without one they fail, they never skip."""
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
