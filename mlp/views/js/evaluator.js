@@ -430,6 +430,7 @@ const STEP = 1e-5; // best for centred differences in float64: smaller loses dig
 const SCALES = [1, 1 / 8, 8, 1 / 64, 64]; // tried in turn: the best nudge depends on how much J bends
 const TOLERANCE = 1e-6;
 const DOUBT = 10; // a disagreement within so many times the difference's own uncertainty is no evidence
+const BEYOND_DOUBT = 1e4; // one so many times as large is not looked into again
 const DUST = 1e-12; // where J does not change by a bit, a gradient below this is the rounding of one that is 0
 
 /** The values of all variables after one entry of one is set; what does not depend on that is not computed again. */
@@ -496,13 +497,15 @@ function checkEntry(graph, here, name, index, gradient, J) {
     const doubt = Math.max(Math.abs(narrow.slope - wide.slope), rounding);
     if (!Number.isFinite(doubt)) continue;
     const error = relativeError(gradient, slope);
-    if (error <= TOLERANCE) return { error, slope, corner: false };
-    if (best === null || doubt < best.doubt) best = { slope, doubt, error };
+    const found = { slope, doubt, error, off: Math.abs(gradient - slope) };
+    if (best === null || error <= TOLERANCE || doubt < best.doubt) best = found;
+    if (error <= TOLERANCE || found.off > BEYOND_DOUBT * doubt) break;
   }
   if (best === null) return { error: null, slope: null, corner: true };
-  const { slope, doubt, error } = best;
+  const { slope, doubt, error, off } = best;
   const isDust = slope === 0 && Math.abs(gradient) < DUST;
-  return { error: isDust || Math.abs(gradient - slope) <= DOUBT * doubt ? null : error, slope, corner: false };
+  const isEvidence = error <= TOLERANCE || (off > DOUBT * doubt && !isDust);
+  return { error: isEvidence ? error : null, slope, corner: false };
 }
 
 function relativeError(a, b) {
