@@ -1,0 +1,1180 @@
+/*
+ * The stepper: one walk through forward, backward and update, seen in every panel at once, with numbers that the reader
+ * can change. `Lab` holds the numbers and what follows from them; `StepperView` where the reader is; the rest draws.
+ */
+
+const PHASES = {
+  forward: { mark: "→", does: "values" },
+  backward: { mark: "⇐", does: "cotangents" },
+  update: { mark: "↻", does: "parameters" },
+};
+const PLAY_EVERY = 1800; // milliseconds
+const NARROW = "(max-width: 36rem)";
+
+// --- the numbers -----------------------------------------------------------------------------------------------------
+
+/** The graph and the numbers as the reader has changed them, and the passes that follow from them. */
+class Lab {
+  constructor(told, nested) {
+    this.told = told;
+    this.shapes = Object.fromEntries(told.graph.variables.map(({ name, shape }) => [name, shape]));
+    this.given = told.graph.variables.filter(({ role }) => role !== "intermediate").map(({ name }) => name);
+    this.parameters = parametersOf(told.graph);
+    this.reset();
+    if (nested) this.take(nested);
+  }
+
+  /** Back to the book's numbers. */
+  reset() {
+    this.graph = this.told.graph;
+    this.values = this.matrices(this.told.values);
+    this.lr = this.told.lr;
+    this.broken = null;
+    this.updates = 0;
+    this.before = null;
+    const reason = problem(this.graph, this.values);
+    if (reason) throw new RangeError(`The data of this view is damaged: ${reason}.`);
+    this.compute();
+    this.bookJ = this.result.J;
+  }
+
+  compute() {
+    this.result = run(this.graph, this.values, { broken: this.broken, lr: this.lr });
+    this.checked = null;
+    this.walk = null;
+  }
+
+  matrices(nested) {
+    return Object.fromEntries(this.given.map((name) => [name, fromRows(this.shapes[name], nested[name])]));
+  }
+
+  nested() {
+    return Object.fromEntries(this.given.map((name) => [name, toRows(this.values[name])]));
+  }
+
+  /** Take over a changed graph, values or learning rate; or return why not, and nothing has changed. */
+  propose({ graph = this.graph, values = this.values, lr = this.lr }) {
+    const reason = problem(graph, values) ?? run(graph, values).overflow;
+    if (reason) return `${capitalized(reason)}.`;
+    Object.assign(this, { graph, values, lr });
+    this.compute();
+    return null;
+  }
+
+  /** Values as nested lists, from Python. */
+  take(nested) {
+    try {
+      return this.propose({ values: this.matrices(nested) });
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  setEntry(name, index, number) {
+    return this.propose({ values: { ...this.values, [name]: withEntry(this.values[name], index, number) } });
+  }
+
+  setAttribute(equation, attribute, number) {
+    if (number < 0) return "It has to be 0 or more.";
+    const changed = this.graph.equations.map((e, k) => {
+      return k === equation ? { ...e, attrs: { ...e.attrs, [attribute]: number } } : e;
+    });
+    return this.propose({ graph: { ...this.graph, equations: changed } });
+  }
+
+  setRate(number) {
+    return number > 0 ? this.propose({ lr: number }) : "A learning rate has to be more than 0.";
+  }
+
+  /** Make one of the classic mistakes, or stop making it. */
+  breakIt(mistake) {
+    this.broken = mistake;
+    this.compute();
+  }
+
+  updated() {
+    return update(this.graph, this.values, this.result, this.lr);
+  }
+
+  /** One step of gradient descent; the reason where J would not be finite any more. */
+  step() {
+    const before = this.result.J;
+    const reason = this.propose({ values: this.updated() });
+    if (reason) return reason;
+    this.updates += 1;
+    this.before = before;
+    return null;
+  }
+
+  get isChanged() {
+    if (this.updates || this.broken || this.lr !== this.told.lr || this.graph !== this.told.graph) return true;
+    const book = this.matrices(this.told.values);
+    return this.given.some((name) => this.values[name].data.some((number, k) => number !== book[name].data[k]));
+  }
+
+  get check() {
+    this.checked ??= checkGradients(this.graph, this.values, this.result);
+    return this.checked;
+  }
+
+  /** What was switched: the variants of the told state that hold now. */
+  get variants() {
+    const ops = this.graph.equations.map(({ op }) => op).filter((op, k) => op !== this.told.graph.equations[k].op);
+    return [...new Set(ops)].map((op) => this.told.variants?.[op]).filter(Boolean);
+  }
+
+  /** The stops with their words and formulas, as the operators now are. */
+  get stops() {
+    this.walk ??= this.told.stops.map((stop, k) => Object.assign({}, stop, ...this.variants.map(({ stops }) => stops[k])));
+    return this.walk;
+  }
+
+  get ledger() {
+    const changes = Object.assign({}, ...this.variants.map(({ ledger }) => ledger));
+    const kept = this.told.ledger.filter(({ name }) => !(name in changes));
+    const entries = [...kept, ...Object.values(changes).filter(Boolean)];
+    return entries.sort((a, b) => a.born - b.born);
+  }
+
+  codeOf(step) {
+    const key = Object.assign({}, this.told.codes, ...this.variants.map(({ codes }) => codes))[step];
+    return [key, Object.assign({}, this.told.code, ...this.variants.map(({ code }) => code))[key] ?? ""];
+  }
+
+  /** A variable's value as a step finds it; only an update in mid-pass makes it another one. */
+  valueAt(name, step) {
+    const moved = this.result.steps.find((s) => s.variable === name && s.updated && s.index < step);
+    return moved ? moved.updated : this.result.values[name];
+  }
+
+  /** A cotangent as it is when a step begins. */
+  cotangentAt(name, step) {
+    if (name === this.graph.objective) return scalar(1);
+    const before = this.result.steps.filter((s) => s.phase === "backward" && s.variable === name && s.index < step);
+    return (before.at(-1) ?? {}).total ?? null;
+  }
+
+  /** An array by its name, "z" or "dJ/dz", as a step finds it. */
+  arrayAt(array, step) {
+    const name = this.variableOf(array);
+    return name === array ? this.valueAt(name, step) : this.cotangentAt(name, step);
+  }
+
+  /** The variable that an array belongs to: of "dJ/dz", z. */
+  variableOf(array) {
+    const start = `d${this.graph.objective}/d`;
+    return !(array in this.shapes) && array.startsWith(start) ? array.slice(start.length) : array;
+  }
+
+  /** How an array is written in text. */
+  label(array) {
+    const name = this.variableOf(array);
+    return name === array ? unicodeName(name) : unicodeCotangent(this.graph, name);
+  }
+
+  /** All steps that add to a variable's cotangent. */
+  shares(name) {
+    return this.result.steps.filter((step) => step.phase === "backward" && step.variable === name);
+  }
+}
+
+// --- where the reader is ---------------------------------------------------------------------------------------------
+
+/** One stepper in a page: the step, the controls, and the panels, which follow. */
+class StepperView {
+  constructor(model, place, told) {
+    this.model = model;
+    this.told = told;
+    this.lab = new Lab(told, model.get("values"));
+    this.count = told.stops.length;
+    this.step = this.clamped(this.startingStep());
+    this.timer = null;
+    this.stepsTo = new Map(told.stops.flatMap(({ steps }, stop) => steps.map((step) => [step, stop])));
+    this.build(place);
+    this.listen();
+    this.redraw();
+  }
+
+  startingStep() {
+    const addressed = this.model.get("inPage") ? this.stopCalled(addressedStop(this.told.name)) : -1;
+    return addressed >= 0 ? addressed : this.model.get("step");
+  }
+
+  stopCalled(id) {
+    return this.told.stops.findIndex((stop) => stop.id === id);
+  }
+
+  clamped(step) {
+    return Math.min(Math.max(Number(step) || 0, 0), this.count - 1);
+  }
+
+  get stop() {
+    return this.lab.stops[this.step];
+  }
+
+  /** The schedule's step that has just run. */
+  get now() {
+    return this.stop.steps.at(-1) ?? this.lab.result.steps.length;
+  }
+
+  /** What the stop's steps did, in this run. */
+  get steps() {
+    return this.stop.steps.map((index) => this.lab.result.steps[index]);
+  }
+
+  // -- the frame
+
+  build(place) {
+    this.head = headOf(this);
+    this.controls = controlsOf(this);
+    this.says = saysOf(this);
+    this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+    this.panels = [graphPanel, formulaPanel, numbersPanel, rulePanel, memoryPanel, codePanel, checkPanel].map((make) => make(this));
+    const [graph, ...others] = this.panels.map((panel) => this.fold(panel));
+    this.root = element(
+      "div",
+      { class: "mlp-stepper", role: "group", "aria-label": `Stepper through ${unicodeName(this.lab.graph.objective)}`, tabindex: "-1" },
+      ...[this.head.element, graph, this.controls.element, this.says.element, ...others, this.status],
+    );
+    this.root.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys to the view
+    place.replaceChildren(this.root);
+  }
+
+  /** A panel as a `details` element; what the reader opens is remembered. */
+  fold(panel) {
+    const key = `mlp-view:${this.told.name}:open`;
+    const first = matchMedia(NARROW).matches ? ["graph", "formula"].filter((name) => this.told.show.includes(name)) : this.told.show;
+    const open = (recalled(key) ?? {})[panel.key] ?? first.includes(panel.key);
+    panel.fold = element("details", { class: `mlp-panel mlp-panel-${panel.key}`, open }, element("summary", {}, panel.title), panel.body);
+    panel.fold.addEventListener("toggle", () => {
+      if (panel.fold.open === open && !(recalled(key) ?? {})[panel.key]) return;
+      remember(key, { ...recalled(key), [panel.key]: panel.fold.open });
+    });
+    panel.fold.addEventListener("toggle", () => panel.fold.open && panel.draw());
+    return panel.fold;
+  }
+
+  listen() {
+    this.onStep = () => this.model.get("step") !== this.step && this.go(this.model.get("step"));
+    this.onValues = () => this.takeValues();
+    this.onHash = () => {
+      const stop = this.stopCalled(addressedStop(this.told.name));
+      if (stop >= 0) this.go(stop);
+    };
+    this.model.on("change:step", this.onStep);
+    this.model.on("change:values", this.onValues);
+    if (this.model.get("inPage")) addEventListener("hashchange", this.onHash);
+    this.root.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  end() {
+    this.pause();
+    this.model.off("change:step", this.onStep);
+    this.model.off("change:values", this.onValues);
+    removeEventListener("hashchange", this.onHash);
+  }
+
+  // -- moving
+
+  /** Show a stop. */
+  go(step, { told = "" } = {}) {
+    const from = this.stop.phase;
+    this.step = this.clamped(step);
+    if (this.model.get("step") !== this.step) {
+      this.model.set("step", this.step);
+      this.model.save_changes();
+    }
+    if (this.model.get("inPage")) setAddress(this.told.name, this.stop.id);
+    this.redraw();
+    this.announce(from, told);
+  }
+
+  /** Say where we are; while playing, only where a phase begins. */
+  announce(from, told = "") {
+    const { phase, words } = this.stop;
+    if (this.timer === null) this.status.textContent = `${told}Step ${this.step + 1} of ${this.count}, ${phase}. ${words}`;
+    else if (phase !== from) this.status.textContent = `${capitalized(phase)}.`;
+  }
+
+  key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
+    if (event.target.closest("input, select, textarea")) return;
+    const keys = { ArrowLeft: this.step - 1, ArrowRight: this.step + 1, Home: 0, End: this.count - 1 };
+    const box = event.target.closest(".mlp-scroll");
+    if (event.key in keys && !(box === event.target && scrolls(box))) this.go(keys[event.key]);
+    else if (event.key === " " && !event.target.closest("button, summary, a, [role=button]")) this.toggle();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  toggle() {
+    if (this.timer === null) this.play();
+    else this.pause();
+  }
+
+  play() {
+    if (this.step === this.count - 1) this.go(0);
+    this.timer = setInterval(() => {
+      this.go(this.step + 1);
+      if (this.step === this.count - 1) this.pause();
+    }, PLAY_EVERY);
+    this.controls.draw();
+  }
+
+  pause() {
+    if (this.timer === null) return;
+    clearInterval(this.timer);
+    this.timer = null;
+    this.controls.draw();
+    this.announce(null);
+  }
+
+  // -- changing numbers
+
+  /** The reader has changed something: every panel follows, and Python is told. */
+  changed({ everything = false } = {}) {
+    this.model.set("values", this.lab.nested());
+    this.model.save_changes();
+    this.redraw(everything ? "draw" : "refresh");
+  }
+
+  takeValues() {
+    const nested = this.model.get("values");
+    if (JSON.stringify(nested) === JSON.stringify(this.lab.nested())) return;
+    if (this.lab.take(nested) === null) this.redraw();
+  }
+
+  /** A change that may be refused: null, or the reason. */
+  attempt(reason, options) {
+    if (reason === null) this.changed(options);
+    return reason;
+  }
+
+  reset() {
+    this.lab.reset();
+    this.changed({ everything: true });
+    this.status.textContent = "The book's numbers are back.";
+  }
+
+  update() {
+    const reason = this.lab.step();
+    if (reason) return reason;
+    const { updates, before, result } = this.lab;
+    this.controls.next.focus();
+    this.changed();
+    this.go(0, { told: `Update ${updates}: J from ${format(before, 5)} to ${format(result.J, 5)}. ` });
+    return null;
+  }
+
+  // -- drawing
+
+  redraw(how = "draw") {
+    this.root.dataset.phase = this.stop.phase;
+    this.head.draw();
+    this.controls.draw();
+    this.says.draw();
+    for (const panel of this.panels) {
+      if (panel.fold.open || panel.always) (panel[how] ?? panel.draw)();
+    }
+  }
+}
+
+VIEWS.stepper = (model, place, told) => {
+  const view = new StepperView(model, place, told);
+  return () => view.end();
+};
+
+// --- head, controls, sentence ----------------------------------------------------------------------------------------
+
+/** The three phases, visibly apart, and "10 of 14". */
+function headOf(view) {
+  const phases = [...new Set(view.told.stops.map(({ phase }) => phase))];
+  const items = phases.map((phase) => {
+    const { mark } = PHASES[phase] ?? { mark: "•" };
+    return element("li", { class: `mlp-phase mlp-phase-${phase}` }, icon(mark), ` ${phase}`);
+  });
+  const count = element("p", { class: "mlp-count" });
+  const draw = () => {
+    items.forEach((item, k) => {
+      if (phases[k] === view.stop.phase) item.setAttribute("aria-current", "step");
+      else item.removeAttribute("aria-current");
+    });
+    count.textContent = `${view.step + 1} of ${view.count}`;
+  };
+  return { element: element("div", { class: "mlp-head" }, element("ol", { class: "mlp-phases" }, ...items), count), draw };
+}
+
+/** First, Back, Next, Last, Play; the scrubber and the list of stops. */
+function controlsOf(view) {
+  const move = (label, mark, to, name) => {
+    return button([icon(mark), element("span", { class: "mlp-word" }, label)], () => view.go(to()), { class: `mlp-${name}` });
+  };
+  const first = move("First", "⇤", () => 0, "first");
+  const back = move("Back", "‹", () => view.step - 1, "back");
+  const next = move("Next", "›", () => view.step + 1, "next");
+  const last = move("Last", "⇥", () => view.count - 1, "last");
+  const play = button("", () => view.toggle(), { class: "mlp-play" });
+  const scrubber = element("input", { type: "range", min: 0, max: view.count - 1, step: 1, "aria-label": "Stop", class: "mlp-scrubber" });
+  scrubber.addEventListener("input", () => view.go(scrubber.value));
+  const list = element("select", { class: "mlp-stops", "aria-label": "Go to stop", onchange: () => view.go(list.value) });
+  const draw = () => {
+    const { phase, title } = view.stop;
+    listStops(list, view);
+    list.value = scrubber.value = view.step;
+    scrubber.setAttribute("aria-valuetext", `${view.step + 1} of ${view.count}, ${phase}: ${title}`);
+    for (const [control, isOff] of [[first, view.step === 0], [back, view.step === 0], [next, isLast(view)], [last, isLast(view)]]) {
+      control.setAttribute("aria-disabled", String(isOff)); // not `disabled`, which would drop the focus
+    }
+    const isPlaying = view.timer !== null;
+    play.replaceChildren(icon(isPlaying ? "❚❚" : "▶"), element("span", { class: "mlp-word" }, isPlaying ? "Pause" : "Play"));
+  };
+  const bar = element("div", { class: "mlp-bar" }, first, back, next, last, play);
+  return { element: element("div", { class: "mlp-controls" }, bar, scrubber, list), draw, next };
+}
+
+function isLast(view) {
+  return view.step === view.count - 1;
+}
+
+/** The stops by name in groups by phase; made again only where a name has changed. */
+function listStops(list, { lab }) {
+  const titles = lab.stops.map(({ title }) => title).join("\n");
+  if (list.dataset.titles === titles) return;
+  list.dataset.titles = titles;
+  const groups = new Map();
+  lab.stops.forEach(({ phase, title }, k) => {
+    if (!groups.has(phase)) groups.set(phase, element("optgroup", { label: phase }));
+    groups.get(phase).append(element("option", { value: k }, `${k + 1}. ${title}`));
+  });
+  list.replaceChildren(...groups.values());
+}
+
+/** The sentence of this stop; what was changed, with a way back; at the end, the update. */
+function saysOf(view) {
+  const words = element("p", { class: "mlp-words" });
+  const changes = element("p", { class: "mlp-changes" });
+  const back = button([icon("↺"), " Reset"], () => view.reset(), { class: "mlp-reset", title: "Bring the book's numbers back" });
+  const note = element("div", { class: "mlp-note" }, changes, back);
+  const step = updateBox(view);
+  const draw = () => {
+    words.textContent = view.stop.words;
+    note.hidden = !view.lab.isChanged;
+    changes.textContent = changesText(view.lab);
+    step.draw();
+  };
+  return { element: element("div", { class: "mlp-says" }, words, step.element, note), draw };
+}
+
+function changesText({ updates, before, result, bookJ, broken, graph }) {
+  const J = unicodeName(graph.objective);
+  const times = `${updates} ${updates === 1 ? "update" : "updates"}`;
+  const moved = updates ? `${times} so far: ${J} was ${format(before, 5)} before the last one, now it is ${format(result.J, 5)}.` : "";
+  const edited = updates ? "" : `Your numbers: ${J} = ${format(result.J, 5)}; the book's give ${format(bookJ, 5)}.`;
+  return [moved, edited, broken ? "One rule is broken on purpose." : ""].filter(Boolean).join(" ");
+}
+
+/** At the last stop: the learning rate, J before and after, and the button. */
+function updateBox(view) {
+  const complaint = complaintBox();
+  const rate = rateField(view, complaint);
+  const outlook = element("p", { class: "mlp-outlook" });
+  const go = button([icon("↻"), " Update, and step again"], () => complaint.say(view.update()), { class: "mlp-primary" });
+  const box = element("div", { class: "mlp-update" }, rate.element, outlook, go, complaint.element);
+  const draw = () => {
+    box.hidden = view.stop.phase !== "update";
+    if (box.hidden) return;
+    const { lab } = view;
+    const J = unicodeName(lab.graph.objective);
+    const after = forward(lab.graph, lab.updated())[lab.graph.objective].data[0];
+    const way = after < lab.result.J ? "down" : "up: this step is too long";
+    outlook.textContent = `${J} goes from ${format(lab.result.J, 5)} to ${format(after, 5)}, ${way}.`;
+    rate.show(lab.lr);
+  };
+  return { element: box, draw };
+}
+
+function rateField(view, complaint) {
+  const id = uniqueId("rate");
+  const field = numberField("learning rate η", (number) => view.attempt(view.lab.setRate(number)), complaint, { id });
+  field.element.removeAttribute("aria-label");
+  return { element: element("span", { class: "mlp-setting" }, element("label", { for: id }, "learning rate η"), field.element), show: field.show };
+}
+
+// --- the graph -------------------------------------------------------------------------------------------------------
+
+function graphPanel(view) {
+  const svg = picture(view.model.get("svg"));
+  const card = nodeCard(view);
+  const box = scrollBox("Graph", { class: "mlp-graph-box" }, svg ?? element("p", {}, "The picture of this graph is damaged."));
+  const body = element("div", {}, box, card.element);
+  const nodes = svg ? nodesOf(svg, view, card) : { variables: new Map(), operators: [], edges: [] };
+  const draw = () => {
+    if (svg) light(view, svg, nodes, box);
+    card.draw();
+  };
+  return { key: "graph", title: "Graph", body, draw };
+}
+
+/** The picture's parts by what they stand for; squares become buttons. */
+function nodesOf(svg, view, card) {
+  svg.setAttribute("role", "group");
+  const variables = new Map();
+  for (const node of svg.querySelectorAll(".mlp-node[data-variable]")) {
+    const name = node.dataset.variable;
+    if (!(name in view.lab.shapes)) continue;
+    variables.set(name, node);
+    furnished(node, { tabindex: 0, role: "button", onfocus: () => card.show(name), onclick: () => visit(view, name, card), onkeydown: pressed }, []);
+  }
+  const operators = [...svg.querySelectorAll(".mlp-node:not([data-variable])")].map((node) => ({ node, holds: equationsOf(node.dataset) }));
+  const edges = [...svg.querySelectorAll(".mlp-edge")];
+  return { variables, operators, edges };
+}
+
+/** Enter and Space on a square are a click. */
+function pressed(event) {
+  if (event.key !== "Enter" && event.key !== " ") return;
+  event.preventDefault();
+  event.stopPropagation();
+  event.currentTarget.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+}
+
+/** Which equations a node stands for: one, a layer's, or from the first to the last of a gap. */
+function equationsOf({ equation, equations }) {
+  if (equation !== undefined) return (k) => k === Number(equation);
+  const numbers = (equations ?? "").split(" ").map(Number);
+  return (k) => k >= numbers[0] && k <= numbers.at(-1);
+}
+
+/** To the stop that made what the square now shows. */
+function visit(view, name, card) {
+  card.show(name);
+  const stop = view.stop.phase === "forward" ? makerStop(view, name) : sharesStop(view, name);
+  if (stop !== null) view.go(stop);
+}
+
+function makerStop({ lab, stepsTo }, name) {
+  const step = lab.result.steps.find((s) => s.phase === "forward" && s.variable === name);
+  return step ? stepsTo.get(step.index) : null;
+}
+
+function sharesStop({ lab, stepsTo }, name) {
+  const last = lab.shares(name).at(-1);
+  return last ? stepsTo.get(last.index) : null;
+}
+
+/** Light the stop in the picture, and bring it into sight where the picture scrolls. */
+function light(view, svg, { variables, operators, edges }, box) {
+  const { lab, now, steps, stop } = view;
+  const isBack = stop.phase !== "forward";
+  svg.dataset.direction = isBack ? "backward" : "forward";
+  svg.setAttribute("aria-label", `Computational graph of ${unicodeName(lab.graph.objective)}, ${stop.phase}`);
+  const written = new Set(steps.flatMap(({ variable }) => variable));
+  const guilty = lab.broken && lab.check.guilty;
+  for (const [name, node] of variables) {
+    const { filled, pending } = standing(lab, name, now, isBack);
+    const isCurrent = written.has(name) || (stop.phase === "update" && lab.parameters.includes(name));
+    mark(node, { current: isCurrent, written: isCurrent, filled, pending, final: isCurrent && !pending, guilty: name === guilty });
+    node.setAttribute("aria-label", nodeText(view, name, filled, pending) + (name === guilty ? ", wrong" : ""));
+  }
+  for (const { node, holds } of operators) mark(node, { current: steps.some(({ equation }) => holds(equation)) });
+  for (const edge of edges) mark(edge, { current: steps.some((step) => isOn(edge.dataset, step, operators)) });
+  renameOperators(lab, operators);
+  const lit = svg.querySelector(".mlp-operator.mlp-current, .mlp-node.mlp-current");
+  if (lit && scrolls(box)) centre(lit, box);
+}
+
+function mark(node, classes) {
+  for (const [name, isOn] of Object.entries(classes)) node.classList.toggle(`mlp-${name}`, Boolean(isOn));
+}
+
+/** Whether a square's value, or on the way back its cotangent, is there, and whether shares are still to come. */
+function standing(lab, name, now, isBack) {
+  if (!isBack) {
+    const maker = lab.result.steps.find((s) => s.phase === "forward" && s.variable === name);
+    return { filled: !maker || maker.index <= now, pending: false };
+  }
+  if (name === lab.graph.objective) return { filled: true, pending: false };
+  const shares = lab.shares(name);
+  const arrived = shares.filter(({ index }) => index <= now).length;
+  return { filled: arrived > 0, pending: arrived > 0 && arrived < shares.length };
+}
+
+/** Whether a step uses an edge: forward all of its operator's, backward the two that the cotangent takes. */
+function isOn({ variable, equation, argnum }, step, operators) {
+  const box = operators.find(({ holds }) => holds(Number(equation)));
+  if (!box?.holds(step.equation)) return false;
+  if (step.phase === "forward" || argnum === undefined) return true;
+  return variable === step.variable && (Number(equation) !== step.equation || Number(argnum) === step.argnum);
+}
+
+/** A switched operator has another name in its circle. */
+function renameOperators({ told, graph }, operators) {
+  for (const { node } of operators.filter(({ node }) => node.dataset.op !== undefined)) {
+    const { op } = graph.equations[node.dataset.equation];
+    const isSwitched = op !== told.graph.equations[node.dataset.equation].op;
+    const label = node.querySelector(".mlp-label:not(.mlp-switched)");
+    node.querySelector(".mlp-switched")?.remove();
+    if (label) label.style.display = isSwitched ? "none" : "";
+    if (isSwitched) node.append(drawn("text", { class: "mlp-label mlp-switched", "text-anchor": "middle", y: 4.5 }, told.variants?.[op]?.symbol ?? op));
+  }
+}
+
+function centre(node, box) {
+  const [inner, outer] = [node.getBoundingClientRect(), box.getBoundingClientRect()];
+  box.scrollLeft += inner.left + inner.width / 2 - (outer.left + outer.width / 2);
+}
+
+/** A square in words: name, shape, what it holds. */
+function nodeText({ lab, now, stop }, name, filled, pending) {
+  const isBack = stop.phase !== "forward";
+  const label = isBack && lab.shares(name).length ? unicodeCotangent(lab.graph, name) : unicodeName(name);
+  const matrix = isBack ? lab.cotangentAt(name, now + 1) : lab.valueAt(name, now);
+  const size = sizeText(lab.shapes[name]);
+  if (isBack && name !== lab.graph.objective && !lab.shares(name).length) return `${label}, ${size}, no cotangent is computed`;
+  if (!filled || !matrix) return `${label}, ${size}, not computed yet`;
+  const numbers = matrix.data.length <= 12 ? [...matrix.data].map((number) => format(number)).join(", ") : `${matrix.data.length} numbers`;
+  return `${label}, ${size}, ${numbers}${pending ? ", not final yet" : ""}`;
+}
+
+/** Who made a variable, who reads it, its shape and its numbers. */
+function nodeCard(view) {
+  const place = element("aside", { class: "mlp-card", "aria-label": "The chosen variable", hidden: true });
+  let name = null;
+  const show = (next) => {
+    name = next;
+    draw();
+  };
+  const draw = () => {
+    place.hidden = name === null;
+    if (name !== null) place.replaceChildren(...cardContent(view, name, () => show(null)));
+  };
+  place.addEventListener("keydown", (event) => event.key === "Escape" && show(null));
+  return { element: place, show, draw };
+}
+
+function cardContent(view, name, close) {
+  const { lab, now } = view;
+  const reach = (label, stop) => (stop === null ? null : button(`${label} (stop ${stop + 1})`, () => view.go(stop), { class: "mlp-link" }));
+  const maker = lab.graph.equations.findIndex(({ output }) => output === name);
+  const readers = lab.graph.equations.filter(({ inputs }) => inputs.includes(name));
+  const made = maker < 0 ? "Given: nothing computes it. Its entries can be changed under Numbers." : `Made by ${lab.stops[maker].title}.`;
+  const read = readers.length ? `Read by ${enumerated(readers.map((e) => lab.stops[lab.graph.equations.indexOf(e)].title))}.` : "Nothing reads it: it is the result.";
+  const [value, cotangent] = [standing(lab, name, now, false), standing(lab, name, now, true)];
+  const numbers = value.filled ? matrixTable(`value, ${sizeText(lab.shapes[name])}`, lab.valueAt(name, now), { className: "mlp-is-value" }) : null;
+  const total = lab.cotangentAt(name, now + 1);
+  const isThere = view.stop.phase !== "forward" && cotangent.filled && total;
+  const back = isThere ? matrixTable(`${unicodeCotangent(lab.graph, name)}${cotangent.pending ? " so far" : ""}`, total, { className: "mlp-is-cotangent" }) : null;
+  return [
+    button([icon("×"), unseen("Close")], close, { class: "mlp-close" }),
+    element("p", { class: "mlp-card-name" }, element("strong", {}, unicodeName(name)), `, ${sizeText(lab.shapes[name])}`),
+    element("p", {}, `${made} ${read}`),
+    element("div", { class: "mlp-arrays" }, numbers?.element, back?.element),
+    element("p", { class: "mlp-links" }, reach("its value", makerStop(view, name)), reach("its cotangent", sharesStop(view, name))),
+  ];
+}
+
+// --- the formula -----------------------------------------------------------------------------------------------------
+
+function formulaPanel(view) {
+  const symbols = element("div", { class: "mlp-formula" });
+  const numbers = element("div", { class: "mlp-formula" });
+  const box = scrollBox("Formula, in symbols and in numbers", { class: "mlp-formula-box" }, symbols, numbers);
+  const draw = () => {
+    symbols.replaceChildren(...formulaRows(view.stop.formula));
+    numbers.replaceChildren(...formulaRows(view.stop.numbers, (k) => slotNode(view, view.stop.slots[k])));
+  };
+  return { key: "formula", title: "Formula", body: box, draw };
+}
+
+/** The numbers that go where a formula has "@k". */
+function slotNode({ lab, stop }, slot) {
+  const at = stop.steps.find((index) => lab.result.steps[index].reads.includes(slot)) ?? stop.steps[0] ?? lab.result.steps.length;
+  if (slot === "lr") return mathNode("mn", {}, format(lab.lr));
+  const [, what, name] = /^(instalment|new|\w+ of) (.+)$/.exec(slot) ?? [null, "", slot];
+  if (what === "instalment") return mathMatrix(lab.result.steps[Number(name)].instalment, { class: "mlp-of-cotangent" });
+  if (what === "new") return mathMatrix(lab.updated()[name], { class: "mlp-of-value" });
+  if (what) return mathNode("mn", {}, format(lab.graph.equations.find(({ output }) => output === name).attrs[what.slice(0, -3)]));
+  const matrix = lab.arrayAt(slot, at);
+  const isCotangent = lab.variableOf(slot) !== slot;
+  return matrix ? mathMatrix(matrix, { class: isCotangent ? "mlp-of-cotangent" : "mlp-of-value" }) : mathNode("mtext", {}, "?");
+}
+
+// --- the numbers -----------------------------------------------------------------------------------------------------
+
+function numbersPanel(view) {
+  const complaint = complaintBox();
+  const lens = entryLens(view);
+  const arrays = element("div", { class: "mlp-arrays" });
+  const hint = element("p", { class: "mlp-hint" }, "Numbers in a frame can be changed; everything follows.");
+  const more = settings(view, lens);
+  const body = element("div", {}, hint, arrays, complaint.element, lens.element, more.element);
+  let tables = [];
+  const fill = () => tables.forEach(({ table, read }) => table.refresh(read()));
+  const draw = () => {
+    const shownArrays = arraysOf(view);
+    tables = shownArrays.map((array) => tableOf(view, array, lens, complaint));
+    arrays.replaceChildren(...tables.map(({ table }) => table.element));
+    hint.hidden = !shownArrays.some(({ given }) => given);
+    complaint.say(null);
+    lens.draw();
+    more.draw(shownArrays.map(({ given }) => given));
+  };
+  const refresh = () => {
+    fill();
+    lens.draw();
+    more.refresh();
+  };
+  return { key: "numbers", title: "Numbers", body, draw, refresh };
+}
+
+/** The arrays that a stop reads and writes, each with how to read it now; `given` names one whose entries can change. */
+function arraysOf(view) {
+  const { lab, stop } = view;
+  const found = new Map();
+  const add = (key, caption, read, role, given = null) => found.has(key) || found.set(key, { key, caption, read, role, given });
+  const reads = (array, index) => {
+    const given = lab.given.includes(array) ? array : null;
+    const isCotangent = lab.variableOf(array) !== array;
+    add(array, [lab.label(array), "read"], () => lab.arrayAt(array, index), isCotangent ? "cotangent" : "value", given);
+  };
+  for (const { index, phase, reads: names, writes, first, final } of view.steps) {
+    names.forEach((name) => reads(name, index));
+    const result = () => lab.result.steps[index];
+    if (phase === "forward") add(writes[0], [lab.label(writes[0]), "written"], () => result().total, "value");
+    else {
+      if (!first) add(`share ${index}`, [`${lab.label(writes[0])}, this share`, "added"], () => result().instalment, "cotangent");
+      const state = final.length ? (first ? "written" : "sum, final") : "so far, not final";
+      add(`total ${writes[0]}`, [lab.label(writes[0]), state], () => result().total, "cotangent");
+    }
+  }
+  if (stop.phase === "update") {
+    for (const name of lab.parameters.slice(0, 4)) {
+      reads(name, Infinity);
+      reads(cotangentName(lab.graph, name), Infinity);
+      add(`new ${name}`, [`${unicodeName(name)} after the update`, "to come"], () => lab.updated()[name], "value");
+    }
+  }
+  return [...found.values()];
+}
+
+function tableOf(view, { caption: [name, what], read, role, given }, lens, complaint) {
+  const matrix = read();
+  const caption = [element("strong", {}, name), ` ${sizeText(matrix.shape)}, ${what}`];
+  const isEditable = given && matrix.data.length <= IN_TABLE;
+  const entry = isEditable ? (index) => entryField(view, given, index, lens, complaint) : null;
+  return { table: matrixTable(caption, matrix, { className: `mlp-is-${role}`, entry }), read };
+}
+
+/** A field for one entry of what the reader may change; with the focus, the entry goes under the lens. */
+function entryField(view, name, index, lens, complaint) {
+  const take = (number) => view.attempt(view.lab.setEntry(name, index, number));
+  return numberField(entryText(name, index), take, complaint, { size: 4, onfocus: () => lens.choose(name, index) });
+}
+
+/** "W⁽¹⁾ row 1, column 2". */
+function entryText(name, index) {
+  return index.length ? `${unicodeName(name)} row ${index[0] + 1}, column ${index[1] + 1}` : unicodeName(name);
+}
+
+/** Everything that can be changed: the other given arrays, λ, η, activation and loss. */
+function settings(view, lens) {
+  const complaint = complaintBox();
+  const places = element("div", { class: "mlp-arrays" });
+  const knobs = knobsOf(view, complaint);
+  const row = element("div", { class: "mlp-settings" }, ...knobs.elements);
+  const reset = button([icon("↺"), " Reset everything"], () => view.reset(), { class: "mlp-reset" });
+  const fold = element("details", { class: "mlp-more" }, element("summary", {}, "Change anything"), row, places, complaint.element, reset);
+  let tables = [];
+  let drawnBeside = null;
+  const draw = (beside) => {
+    knobs.refresh();
+    if (drawnBeside !== null && drawnBeside.join() === beside.join()) return refresh();
+    drawnBeside = beside;
+    const others = view.lab.given.filter((name) => !beside.includes(name));
+    const array = (name) => ({ caption: [unicodeName(name), "given"], read: () => view.lab.values[name], role: "value", given: name });
+    tables = others.map((name) => tableOf(view, array(name), lens, complaint));
+    places.replaceChildren(...tables.map(({ table }) => table.element));
+    complaint.say(null);
+  };
+  const refresh = () => {
+    knobs.refresh();
+    tables.forEach(({ table, read }) => table.refresh(read()));
+  };
+  return { element: fold, draw, refresh };
+}
+
+function knobsOf(view, complaint) {
+  const { told } = view;
+  const fields = [];
+  const attributes = told.graph.equations.flatMap(({ attrs, output, symbols }, k) => {
+    return Object.keys(attrs).map((attribute) => ({ k, attribute, label: `${symbolText(symbols?.[attribute] ?? "\\lambda")} in ${unicodeName(output)}` }));
+  });
+  for (const { k, attribute, label } of attributes) {
+    const field = numberField(label, (number) => view.attempt(view.lab.setAttribute(k, attribute, number)), complaint, { id: uniqueId("knob") });
+    const read = () => view.lab.graph.equations[k].attrs[attribute];
+    fields.push({ element: element("span", { class: "mlp-setting" }, element("label", { for: field.element.id }, label), field.element), refresh: () => field.show(read()) });
+  }
+  const rate = rateField(view, complaint);
+  fields.push({ element: rate.element, refresh: () => rate.show(view.lab.lr) });
+  for (const [kind, change] of [["activation", withOp], ["loss", withLoss]]) {
+    const knob = operatorChoice(view, kind, change, complaint);
+    if (knob) fields.push(knob);
+  }
+  return { elements: fields.map((field) => field.element), refresh: () => fields.forEach((field) => field.refresh()) };
+}
+
+function symbolText(tex) {
+  const known = { "\\lambda": "λ", "\\mu": "μ", "\\gamma": "γ", "\\alpha": "α", "\\beta": "β" };
+  return known[tex] ?? tex.replace(/[\\{}]/g, "");
+}
+
+/** A choice of activation or loss, among those whose words and formulas came with the state. */
+function operatorChoice(view, kind, change, complaint) {
+  const { told } = view;
+  const isKind = ({ op }) => OPS[op]?.[kind];
+  const used = [...new Set(told.graph.equations.filter(isKind).map(({ op }) => op))];
+  const others = Object.keys(told.variants ?? {}).filter((op) => isKind({ op }));
+  if (!used.length || !others.length) return null;
+  const mixed = used.length > 1 ? [["", "mixed"]] : [];
+  const ops = [...new Set([...(used.length > 1 ? [] : used), ...others])];
+  const knob = choice(kind, [...mixed, ...ops.map((op) => [op, op.replace("_", " ")])], (op) => {
+    const back = op === "" || (used.length === 1 && op === used[0]);
+    const graph = back ? restored(view.lab, kind) : change(view.lab.graph, op);
+    complaint.say(view.attempt(view.lab.propose({ graph }), { everything: true }));
+    refresh();
+  });
+  const refresh = () => {
+    const now = view.lab.graph.equations.find(isKind).op;
+    knob.select.value = view.lab.graph.equations.filter(isKind).every(({ op }) => op === now) ? now : "";
+  };
+  return { element: knob.element, refresh };
+}
+
+/** The graph with the book's own operators of a kind again; where nothing else was changed, the book's own graph. */
+function restored({ told, graph }, kind) {
+  const equations = graph.equations.map((e, k) => (OPS[e.op]?.[kind] ? { ...e, op: told.graph.equations[k].op } : e));
+  const isBook = JSON.stringify(equations) === JSON.stringify(told.graph.equations);
+  return isBook ? told.graph : { ...graph, equations };
+}
+
+// --- one number under the lens ---------------------------------------------------------------------------------------
+
+const REACH = 2; // how far the curve of J goes to both sides
+const POINTS = 81;
+
+/** The chosen entry: a slider, −, sign, +; the curve of J over it with its tangent; gradient and difference. */
+function entryLens(view) {
+  let chosen = null; // { name, index, centre }
+  const complaint = complaintBox();
+  const title = element("strong");
+  const slider = element("input", { type: "range", min: -REACH, max: REACH, step: 0.1, oninput: () => set(chosen.centre + Number(slider.value)) });
+  const chart = element("div", { class: "mlp-chart" });
+  const facts = element("div");
+  const value = () => entryOf(view.lab.values[chosen.name], chosen.index);
+  const set = (number) => complaint.say(view.attempt(view.lab.setEntry(chosen.name, chosen.index, Number(number.toPrecision(12)))));
+  const nudge = (label, text, next) => button([icon(label), unseen(text)], () => set(next(value())), { class: "mlp-nudge" });
+  const nudges = [nudge("−", "less by 0.1", (w) => w - 0.1), nudge("±", "change the sign", (w) => -w), nudge("+", "more by 0.1", (w) => w + 0.1)];
+  const close = button([icon("×"), unseen("Close")], () => show(null), { class: "mlp-close" });
+  const box = element("section", { class: "mlp-lens", "aria-label": "One number", hidden: true }, close, element("p", {}, title, " ", ...nudges), chart, slider, complaint.element, facts);
+  const show = (next) => {
+    chosen = next;
+    draw();
+  };
+  const choose = (name, index) => {
+    if (chosen?.name !== name || chosen.index.join() !== index.join()) show({ name, index, centre: entryOf(view.lab.values[name], index) });
+  };
+  const draw = () => {
+    box.hidden = chosen === null;
+    if (box.hidden) return;
+    if (Math.abs(value() - chosen.centre) > REACH) chosen.centre = value();
+    title.textContent = `${entryText(chosen.name, chosen.index)} = ${format(value())}`;
+    slider.setAttribute("aria-label", `Slide ${entryText(chosen.name, chosen.index)}`);
+    slider.setAttribute("aria-valuetext", format(value()));
+    slider.value = value() - chosen.centre;
+    const slopes = slopesAt(view.lab, chosen);
+    chart.replaceChildren(curveChart(view.lab, chosen, value(), slopes));
+    facts.replaceChildren(slopeTable(view.lab, chosen, slopes), slopeWords(view.lab, chosen, slopes));
+  };
+  return { element: box, choose, draw };
+}
+
+function slopesAt({ graph, values, result }, { name, index }) {
+  const gradient = name in result.cotangents ? entryOf(result.cotangents[name], index) : null;
+  return { gradient, ...difference(graph, values, name, index) };
+}
+
+function slopeTable({ graph }, { name }, { gradient, slope, left, right, corner }) {
+  const row = (label, number) => element("tr", {}, element("th", { scope: "row" }, label), element("td", {}, format(number, 6)));
+  const rows = [
+    gradient === null ? null : row(`gradient, one entry of ${unicodeCotangent(graph, name)}`, gradient),
+    corner ? null : row("by nudging: centred difference", slope),
+    corner ? row("by nudging down", left) : null,
+    corner ? row("by nudging up", right) : null,
+  ];
+  return element("table", { class: "mlp-facts" }, element("caption", {}, `The slope of ${unicodeName(graph.objective)} here`), element("tbody", {}, ...rows.filter(Boolean)));
+}
+
+function slopeWords({ graph, result, broken }, { name }, { gradient, slope, left, right, corner }) {
+  const J = unicodeName(graph.objective);
+  const say = (text) => element("p", { class: "mlp-hint" }, text);
+  if (corner) return say(`A corner: two slopes, ${format(left)} and ${format(right)}. The book uses φ′(0) = 0.`);
+  if (gradient === null) return say(`${unicodeCotangent(graph, name)} is not computed: nobody asked for it. Nudging still tells the slope.`);
+  const isClose = Math.abs(gradient - slope) <= 1e-5 * Math.max(1, Math.abs(slope), Math.abs(result.J));
+  if (!isClose) return say(`They disagree${broken ? ": the rule that you broke is on this number's way" : ""}.`);
+  const way = Math.abs(slope) < 1e-9 ? `${J} does not move` : `${J} ${slope > 0 ? "rises" : "falls"} at that rate`;
+  return say(`They agree. Raise it a little and ${way}.`);
+}
+
+/** J over one entry, with the point where it is and the tangent whose slope is the gradient. */
+function curveChart(lab, { name, index, centre }, w, { gradient, slope, corner }) {
+  const [width, height, left, bottom] = [360, 190, 46, 24];
+  const points = curve(lab.graph, lab.values, name, index, centre - REACH, centre + REACH, POINTS).filter(([, J]) => Number.isFinite(J));
+  const heights = points.map(([, J]) => J);
+  const [low, high] = [Math.min(...heights), Math.max(...heights)];
+  const room = (high - low || 1) * 0.08;
+  const x = (number) => left + ((number - centre + REACH) / (2 * REACH)) * (width - left - 8);
+  const y = (J) => height - bottom - ((J - low + room) / (high - low + 2 * room || 1)) * (height - bottom - 8);
+  const line = points.map(([number, J], k) => `${k ? "L" : "M"}${x(number).toFixed(1)} ${y(J).toFixed(1)}`).join("");
+  const J = lab.result.J;
+  const across = (number) => `${x(number).toFixed(1)} ${y(J + (gradient ?? 0) * (number - w)).toFixed(1)}`;
+  const [fall, rise] = [J - low + room, high - J + room].map((span) => Math.min(REACH * 0.4, span / (Math.abs(gradient) || 1)));
+  const [before, after] = gradient > 0 ? [fall, rise] : [rise, fall]; // so that a steep tangent stays inside
+  const labels = [
+    drawn("text", { x: left - 6, y: y(high) + 4, "text-anchor": "end" }, format(high, 3)),
+    drawn("text", { x: left - 6, y: y(low) + 4, "text-anchor": "end" }, format(low, 3)),
+    ...[centre - REACH, centre, centre + REACH].map((number, k) => {
+      return drawn("text", { x: x(number), y: height - 6, "text-anchor": ["start", "middle", "end"][k] }, format(number, 3));
+    }),
+  ];
+  const told = `${unicodeName(lab.graph.objective)} over ${entryText(name, index)} from ${format(centre - REACH)} to ${format(centre + REACH)}: at ${format(w)} it is ${format(J)}, slope ${corner ? "different to both sides" : format(slope)}.`;
+  const ids = [uniqueId("title"), uniqueId("desc")];
+  return drawn(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-labelledby": ids.join(" ") },
+    drawn("title", { id: ids[0] }, `${unicodeName(lab.graph.objective)} as ${entryText(name, index)} moves`),
+    drawn("desc", { id: ids[1] }, told),
+    drawn("path", { class: "mlp-axis", d: `M${left} 8V${height - bottom}H${width - 8}` }),
+    drawn("path", { class: "mlp-curve", d: line }),
+    gradient === null ? null : drawn("path", { class: "mlp-tangent", d: `M${across(w - before)}L${across(w + after)}` }),
+    drawn("circle", { class: "mlp-here", cx: x(w), cy: y(J), r: 5 }),
+    ...labels,
+  );
+}
+
+// --- the local rule and the instalments ------------------------------------------------------------------------------
+
+function rulePanel(view) {
+  const body = element("div", { class: "mlp-rule" });
+  const draw = () => {
+    const { stop } = view;
+    const names = [...new Set(view.steps.map(({ variable }) => variable))].slice(0, 6);
+    if (stop.phase === "update") body.replaceChildren(element("p", {}, "All cotangents are final: now, and not before, the parameters may move."));
+    else if (stop.phase === "forward") body.replaceChildren(...oweText(view));
+    else body.replaceChildren(...names.map((name) => instalments(view, name)));
+  };
+  return { key: "rule", title: "Instalments", body, draw };
+}
+
+/** Forward: what this step will pay back, and when. */
+function oweText({ lab, steps, stepsTo }) {
+  const [{ equation }] = steps;
+  const { inputs } = lab.graph.equations[equation];
+  return [...new Set(inputs)].map((name) => {
+    const share = lab.shares(name).find((s) => s.equation === equation);
+    const cotangent = unicodeCotangent(lab.graph, name);
+    const text = share
+      ? `On the way back this step pays a share of ${cotangent} (stop ${stepsTo.get(share.index) + 1}).`
+      : `${cotangent} is not computed: nobody asked for it.`;
+    return element("p", {}, text);
+  });
+}
+
+/** Backward: the shares of one cotangent that have arrived, those still owed, and the sum so far. */
+function instalments({ lab, now, stepsTo }, name) {
+  const shares = lab.shares(name);
+  const arrived = shares.filter(({ index }) => index <= now);
+  const cotangent = unicodeCotangent(lab.graph, name);
+  const sum = arrived.map((share) => shareText(lab, share)).join(lab.broken === "overwrite" ? ", then overwritten by " : " + ");
+  const missing = shares.length - arrived.length;
+  const owing = shares.filter(({ index }) => index > now).map((s) => `${lab.stops[s.equation].title} still owes one (stop ${stepsTo.get(s.index) + 1})`);
+  const state = missing
+    ? `Not final: ${arrived.length} of ${shares.length} shares ${arrived.length === 1 ? "is" : "are"} in; ${enumerated(owing)}.`
+    : `Final: ${shares.length === 1 ? "its only share is" : `all ${shares.length} shares are`} in.`;
+  const items = shares.map((share) => {
+    const isIn = share.index <= now;
+    const from = `${lab.stops[share.equation].title} (stop ${stepsTo.get(share.index) + 1})`;
+    return element("li", { class: isIn ? "mlp-in" : "mlp-owed" }, icon(isIn ? "✓ " : "… "), `${isIn ? "in" : "owed"}: from ${from}`);
+  });
+  const table = (caption, matrix) => matrixTable(caption, matrix, { className: "mlp-is-cotangent" }).element;
+  const parts = arrived.length > 1 ? arrived.map((share) => table(shareText(lab, share), share.instalment)) : [];
+  const total = table(`${cotangent}${missing ? " so far" : ""}`, arrived.at(-1).total);
+  return element(
+    "div",
+    {},
+    element("p", {}, element("strong", {}, `${cotangent}${missing ? " so far" : ""}`), `: ${sum}. ${state}`),
+    element("ul", {}, ...items),
+    element("div", { class: "mlp-arrays" }, ...parts, total),
+  );
+}
+
+/** What one share is, short: 0.1·W⁽¹⁾, or ∂J/∂z·xᵀ. */
+function shareText({ graph, broken }, { equation, argnum }) {
+  const { op, inputs, output, attrs } = graph.equations[equation];
+  const delta = unicodeCotangent(graph, output);
+  const names = inputs.map(unicodeName);
+  if (op === "l2") return `${format(attrs.weight_decay)}·${names[argnum]}`;
+  if (op === "matmul") return argnum === 0 ? `${delta}·${names[1]}ᵀ` : `${names[0]}ᵀ·${delta}`;
+  if (OPS[op].activation && op !== "identity" && broken !== "drop_phi") return `${delta} ⊙ ${op}′`;
+  if (OPS[op].loss) return `the slope of ${op.replace("_", " ")}`;
+  return op === "bias" && argnum === 1 ? `${delta}, summed over the examples` : delta;
+}
+
+// --- memory ----------------------------------------------------------------------------------------------------------
+
+function memoryPanel(view) {
+  const total = element("p");
+  const body = element("tbody");
+  const table = element(
+    "table",
+    { class: "mlp-ledger" },
+    element("caption", {}, "Every array from birth to release, if only what backward still reads is kept"),
+    element("thead", {}, element("tr", {}, ...["array", "life", "now"].map((name) => element("th", { scope: "col" }, name)))),
+    body,
+  );
+  const draw = () => {
+    const { lab, now } = view;
+    const last = lab.result.steps.length - 1;
+    const at = Math.min(now, last);
+    const held = lab.ledger.filter(({ kind, born, freed }) => born <= at && at <= freed && (now <= last || kind !== "workspace"));
+    total.textContent = `${held.reduce((sum, { bytes }) => sum + bytes, 0).toLocaleString("en")} bytes are alive in ${held.length} arrays.`;
+    body.replaceChildren(...lab.ledger.map((entry) => lifeRow(view, entry, held.includes(entry), last)));
+    body.style.setProperty("--now", `${((at + 0.5) / (last + 1)) * 100}%`);
+  };
+  return { key: "memory", title: "Memory", body: element("div", {}, total, scrollBox("Memory", {}, table)), draw };
+}
+
+function lifeRow({ lab, now, stepsTo }, entry, isAlive, last) {
+  const { name, kind, bytes, born, freed } = entry;
+  const state = isAlive ? "kept" : now < born ? "later" : "freed";
+  const [start, end] = [(born / (last + 1)) * 100, ((freed + 1) / (last + 1)) * 100];
+  const bar = element("span", { class: `mlp-life mlp-${state}`, style: `--from:${start}%;--to:${end}%` });
+  const life = `stops ${stepsTo.get(born) + 1} to ${stepsTo.get(freed) + 1}`;
+  return element(
+    "tr",
+    {},
+    element("th", { scope: "row" }, ledgerName(lab, name), element("small", {}, ` ${bytes.toLocaleString("en")} B`)),
+    element("td", {}, element("span", { class: "mlp-track", "aria-hidden": "true" }, bar), unseen(life)),
+    element("td", {}, element("strong", {}, state), whyText(lab, entry, state, now, stepsTo) && `: ${whyText(lab, entry, state, now, stepsTo)}`),
+  );
+}
+
+function ledgerName(lab, name) {
+  const [, what, of] = /^(work \d+|instalment) of (.+)$/.exec(name) ?? [null, "", name];
+  return what ? `${what.startsWith("work") ? "workspace" : "a share"} for ${lab.label(of)}` : lab.label(of);
+}
+
+/** Why an array is still there, or may go. */
+function whyText(lab, { name, kind, read, freed }, state, now, stepsTo) {
+  if (state === "later") return "";
+  const readers = read.filter((index) => index > now);
+  const why = [...new Set(readers.map((index) => `stop ${stepsTo.get(index) + 1} ${readingText(lab, index, name)}`))];
+  if (state === "freed") return `after stop ${stepsTo.get(freed) + 1}${insteadText(lab, name)}`;
+  if (kind === "gradient") return readers.length ? enumerated(why) : "the update reads it";
+  if (kind === "workspace") return "for this step only";
+  if (why.length) return enumerated(why);
+  return name === lab.graph.objective ? "it is the result" : kind === "parameter" || kind === "input" ? "it is yours" : "until this step ends";
+}
+
+function readingText(lab, index, name) {
+  const { phase, equation } = lab.result.steps[index];
+  const { op } = lab.graph.equations[equation];
+  if (phase === "forward" || lab.variableOf(name) !== name) return "reads it";
+  if (op === "relu") return "asks where it was positive";
+  return op === "matmul" ? "multiplies by it" : "needs it for its slope";
+}
+
+/** z may go: the activation's backward asks h instead. */
+function insteadText({ graph }, name) {
+  const reader = graph.equations.find(({ op, inputs }) => OPS[op].activation && inputs[0] === name);
+  return reader && OPS[reader.op].vjps[0].saves.includes("out") ? `: ${reader.op}'s backward asks ${unicodeName(reader.output)} instead` : "";
+}
+
+// --- code ------------------------------------------------------------------------------------------------------------
+
+function codePanel(view) {
+  const body = element("div");
+  const draw = () => {
+    const rules = new Map(view.stop.steps.map((step) => view.lab.codeOf(step)));
+    const update = [["the update", "for name, param in params.items():\n    param -= lr * grads[name]"]];
+    const lines = view.stop.phase === "update" ? update : [...rules].filter(([, text], k, all) => all.findIndex(([, other]) => other === text) === k);
+    body.replaceChildren(...lines.map(([key, text]) => scrollBox(`Code of ${key}`, { class: "mlp-code" }, element("pre", {}, element("code", {}, text)))));
+  };
+  return { key: "code", title: "Code", body, draw };
+}
+
+// --- break it --------------------------------------------------------------------------------------------------------
+
+const BREAKS = {
+  overwrite: { label: "= for +=", why: "a share that came later replaced what was there, instead of being added" },
+  drop_phi: { label: "drop φ′", why: "its cotangent went through the activation as if the slope were 1 everywhere" },
+  update_mid_pass: { label: "update in mid-pass", why: "a weight that it is computed with had been updated already, before the pass was over" },
+  hasty_order: { label: "wrong order", why: "a cotangent before it was passed on after its first share, while others were still owed" },
+};
+
+function checkPanel(view) {
+  const buttons = Object.entries(BREAKS).map(([mistake, { label }]) => {
+    return button(label, () => toggleMistake(view, mistake), { "aria-pressed": "false", "data-mistake": mistake, class: "mlp-break" });
+  });
+  const verdict = element("p", { class: "mlp-verdict", role: "status" });
+  const table = element("div");
+  const note = isHastyPossible(view.lab) ? null : element("p", { class: "mlp-hint" }, "The wrong order harms only where something in the middle has two readers, as in the diamond.");
+  const hint = element("p", { class: "mlp-hint" }, "Make a classic mistake, and see where nudging every number finds it.");
+  const body = element("div", {}, hint, element("div", { class: "mlp-breaks" }, ...buttons), note, verdict, scrollBox("Gradient check", {}, table));
+  const draw = () => {
+    const { lab } = view;
+    for (const node of buttons) {
+      node.setAttribute("aria-pressed", String(node.dataset.mistake === lab.broken));
+      node.setAttribute("aria-disabled", String(node.dataset.mistake === "hasty_order" && !isHastyPossible(lab)));
+    }
+    verdict.classList.toggle("mlp-wrong", !lab.check.ok);
+    const text = verdictText(lab);
+    if (verdict.textContent !== text) verdict.textContent = text;
+    table.replaceChildren(checkTable(lab));
+  };
+  return { key: "check", title: "Break it: the gradient check", body, draw };
+}
+
+function toggleMistake(view, mistake) {
+  if (mistake === "hasty_order" && !isHastyPossible(view.lab)) return;
+  view.lab.breakIt(view.lab.broken === mistake ? null : mistake);
+  view.redraw();
+}
+
+/** Whether something between parameters and objective waits for a second share. */
+function isHastyPossible(lab) {
+  return lab.graph.variables.some(({ name, role }) => role === "intermediate" && lab.shares(name).length > 1);
+}
+
+function verdictText({ check, broken, graph }) {
+  if (check.ok) return broken ? "✓ No gradient is wrong: with these numbers the mistake does no harm." : "✓ Every gradient agrees with nudging.";
+  const { gradient, slope } = check.checks[check.guilty];
+  const cotangent = unicodeCotangent(graph, check.guilty);
+  return `✗ ${cotangent} is wrong: it says ${format(gradient)} where nudging says ${format(slope)}. ${broken ? capitalized(BREAKS[broken].why) : "The rule and the differences disagree"}.`;
+}
+
+function checkTable({ check, graph }) {
+  const row = ([name, { ok, error, gradient, slope, corners, index }]) => {
+    const verdict = index === null ? (corners ? "– only corners" : "– too small to tell") : ok ? "✓ agrees" : name === check.guilty ? "✗ wrong first here" : "✗ wrong";
+    const numbers = [gradient, slope].map((number) => element("td", {}, number === null ? "–" : format(number, 6)));
+    return element("tr", { class: ok ? null : "mlp-wrong" }, element("th", { scope: "row" }, unicodeCotangent(graph, name)), ...numbers, element("td", {}, index === null ? "–" : format(error, 2)), element("td", {}, verdict));
+  };
+  const heads = ["", "backward says", "nudging says", "relative error", "verdict"].map((text) => (text ? element("th", { scope: "col" }, text) : element("td")));
+  return element(
+    "table",
+    { class: "mlp-facts" },
+    element("caption", {}, "The worst entry of each cotangent, in the order of backward"),
+    element("thead", {}, element("tr", {}, ...heads)),
+    element("tbody", {}, ...Object.entries(check.checks).map(row)),
+  );
+}
