@@ -110,6 +110,13 @@ def odd_names() -> tuple[Graph, Values]:
     return graph, random_values(graph, 1)
 
 
+def nested() -> tuple[Graph, Values]:
+    """The norm of a norm, so that a scalar rule receives a cotangent that is not 1."""
+    W = Variable("W", (2, 3), role="parameter")
+    equations = [Equation("l2", ("W",), "s", {"weight_decay": 0.3}), Equation("l2", ("s",), "J", {"weight_decay": 2.0})]
+    return Graph([W], equations), {"W": np.arange(6.0).reshape(2, 3)}
+
+
 def forward_only() -> tuple[Graph, Values]:
     """No objective, so no way back."""
     graph = Graph([Variable("x", (2, 3))], [Equation("tanh", ("x",), "h")])
@@ -123,6 +130,7 @@ BY_HAND: dict[str, Callable[[], tuple[Graph, Values]]] = {
     "b = a + a": twice,
     "learned target": learned_target,
     "odd names": odd_names,
+    "norm of a norm": nested,
     "forward only": forward_only,
     "nothing to learn": lambda: (
         Graph([Variable("x", (2, 3))], [Equation("l2", ("x",), "J", {"weight_decay": 1.0})]),
@@ -327,6 +335,14 @@ def test_a_difference_is_the_gradient(page: Page, name: str, index: tuple[int, i
     assert not found["corner"]
 
 
+def test_a_nudge_is_as_large_as_its_entry(page: Page) -> None:
+    graph, values = running_example()
+    values["W2"][0, 0] = 1e12  # to which 1e-5 adds nothing
+    _, grads = value_and_grad(graph, values)
+    found = evaluate(page, "return difference(graph, values, 'W2', [0, 0])", graph, values)
+    assert found["slope"] == pytest.approx(grads["W2"][0, 0], rel=1e-8)
+
+
 def given_of(graph: Graph) -> list[Variable]:
     """The variables that the caller brings."""
     return [graph.variables[name] for name in graph.given]
@@ -476,12 +492,23 @@ def test_a_gradient_wrong_by_a_thousandth_is_caught(page: Page, name: str) -> No
         assert found["error"] == pytest.approx(1e-3, rel=0.01)
 
 
-def test_large_numbers_are_checked_too(page: Page) -> None:
-    for scale in (1e-3, 30, 1e3):
-        for activation in ACTIVATIONS:
-            graph, values = running_example(3, activation)
-            values |= {"x": values["x"] * scale}
-            assert evaluate(page, CHECK, graph, values, broken=None)["ok"], (scale, activation)
+def test_it_cries_wolf_at_no_size_of_numbers_either(page: Page) -> None:
+    for seed in range(55, 80):
+        for scale in (1e-3, 10, 1e3):
+            graph = random_network(seed)
+            found = evaluate(page, CHECK, graph, random_values(graph, seed, scale), broken=None)
+            assert found["ok"] or found["overflow"], (seed, scale, found["checks"][found["guilty"]])
+
+
+def test_a_gradient_that_is_no_number_is_caught(page: Page) -> None:
+    code = """
+        const result = run(graph, values);
+        result.cotangents.h = withEntry(result.cotangents.h, [1, 0], bad);
+        const { guilty, checks } = checkGradients(graph, values, result);
+        return { guilty, index: checks[guilty].index };
+    """
+    for bad in (float("nan"), float("inf")):
+        assert evaluate(page, code, *running_example(), bad=bad) == {"guilty": "h", "index": [1, 0]}
 
 
 def test_corners_are_left_out_of_the_check(page: Page) -> None:
@@ -572,6 +599,12 @@ def test_what_is_wrong_is_said(page: Page, edit: str, said: str | None) -> None:
     graph, values = running_example()
     code = "((graph, values) => { EDIT; return problem(graph, values); })(graph, values)".replace("EDIT", edit)
     assert evaluate(page, f"return {code}", graph, values) == said
+
+
+def test_a_name_of_every_object_is_missing_all_the_same(page: Page) -> None:
+    graph, _ = odd_names()
+    said = evaluate(page, "return problem(graph, {})", graph, {})
+    assert said == "values: expected constructor, __proto__; missing constructor, __proto__"
 
 
 def test_the_column_that_is_not_one_hot_is_named(page: Page) -> None:

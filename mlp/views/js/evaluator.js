@@ -427,10 +427,8 @@ function forward(graph, values) {
 // --- checks: nudge an entry, run forward, see what J does ------------------------------------------------------------
 
 const STEP = 1e-5; // best for centred differences in float64: smaller loses digits in subtracting, larger bends with J
-const SCALES = [1, 1 / 8, 8, 1 / 64, 64]; // tried in turn: the best nudge depends on how much J bends
 const TOLERANCE = 1e-6;
 const DOUBT = 10; // a disagreement within so many times the difference's own uncertainty is no evidence
-const BEYOND_DOUBT = 1e4; // one so many times as large is not looked into again
 const DUST = 1e-12; // where J does not change by a bit, a gradient below this is the rounding of one that is 0
 
 /** The values of all variables after one entry of one is set; what does not depend on that is not computed again. */
@@ -486,31 +484,23 @@ function checkGradients(graph, values, { J, cotangents, steps }) {
   return { ok: guilty === null, guilty, checks };
 }
 
-/** The relative error at one entry against the most certain difference; null where that is no evidence. */
+/** The relative error at one entry; null where the difference is too uncertain to be evidence. */
 function checkEntry(graph, here, name, index, gradient, J) {
-  let best = null;
-  for (const h of SCALES.map((scale) => STEP * scale)) {
-    const [wide, narrow] = [2 * h, h].map((reach) => difference(graph, here, name, index, reach));
-    if (wide.corner) continue;
-    const slope = (4 * narrow.slope - wide.slope) / 3; // Richardson's extrapolation: what bends J cancels
-    const rounding = (Number.EPSILON * Math.abs(J)) / h; // what the subtraction costs even where the two agree by luck
-    const doubt = Math.max(Math.abs(narrow.slope - wide.slope), rounding);
-    if (!Number.isFinite(doubt)) continue;
-    const error = relativeError(gradient, slope);
-    const found = { slope, doubt, error, off: Math.abs(gradient - slope) };
-    if (best === null || error <= TOLERANCE || doubt < best.doubt) best = found;
-    if (error <= TOLERANCE || found.off > BEYOND_DOUBT * doubt) break;
-  }
-  if (best === null) return { error: null, slope: null, corner: true };
-  const { slope, doubt, error, off } = best;
+  const { slope, corner } = difference(graph, here, name, index, STEP);
+  const error = relativeError(gradient, slope);
+  if (corner || error <= TOLERANCE || !Number.isFinite(gradient)) return { error, slope, corner };
+  const wide = difference(graph, here, name, index, 2 * STEP); // how far the two disagree is how far to trust them
+  const rounding = (Number.EPSILON * Math.abs(J)) / STEP; // what the subtraction costs even where they agree by luck
+  const doubt = Math.max(Math.abs(wide.slope - slope), rounding);
   const isDust = slope === 0 && Math.abs(gradient) < DUST;
-  const isEvidence = error <= TOLERANCE || (off > DOUBT * doubt && !isDust);
-  return { error: isEvidence ? error : null, slope, corner: false };
+  const isEvidence = Math.abs(gradient - slope) > DOUBT * doubt && !isDust;
+  return { error: isEvidence ? error : null, slope, corner };
 }
 
 function relativeError(a, b) {
-  const size = Math.max(Math.abs(a), Math.abs(b)) || 1;
-  return Number.isFinite(size) ? Math.abs(a - b) / size : Infinity;
+  const size = Math.max(Math.abs(a), Math.abs(b));
+  if (!Number.isFinite(size)) return Infinity;
+  return size === 0 ? 0 : Math.abs(a - b) / size;
 }
 
 /** Pairs [number, J] for `count` numbers, evenly spaced, in one entry of any variable. */
