@@ -68,7 +68,7 @@ $(VENV)/.book: requirements.txt constraints.txt pyproject.toml | $(VENV)/.python
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements-test.txt scripts/browser.sh $(VENV)/.book
+$(VENV)/.test: requirements-test.txt requirements-lab.txt scripts/browser.sh $(VENV)/.book
 	$(PIP) -r requirements-test.txt
 	bash scripts/browser.sh $(BIN)/python
 	@touch $@

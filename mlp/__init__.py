@@ -4,7 +4,7 @@ Shapes: a column is an example, so ``x`` is (d, n), ``W1`` is (m, d) and ``z = W
 """
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 from mlp.check import GradientReport, check_gradients, check_vjp, step_errors
 from mlp.engine import Run, Step, Trace, predict, prepare, schedule, trace, value_and_grad
@@ -12,7 +12,8 @@ from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
 from mlp.train import DivergenceError, History, adam, sgd
 
-_LAZY = ("data", "draw", "examples")  # imported when first used: the core needs NumPy and nothing heavier
+_LAZY = ("data", "draw", "examples", "views")  # imported when first used: the core needs NumPy alone
+_VIEWS = {"Stepper": "mlp.views.stepper", "explore": "mlp.views.explore"}
 __version__ = "0.1.0"
 __all__ = [
     "DivergenceError",
@@ -38,13 +39,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import a submodule on first use, so that ``import mlp`` stays quick."""
+def __getattr__(name: str) -> Any:
+    """Import a submodule or a view on first use, so that ``import mlp`` stays quick."""
     if name in _LAZY:
         return import_module(f"mlp.{name}")
+    if name in _VIEWS:
+        return getattr(import_module(_VIEWS[name]), name)
     raise AttributeError(f"module 'mlp' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Everything there is, what is imported on first use included."""
-    return sorted([*globals(), *_LAZY])
+    return sorted([*globals(), *_LAZY, *_VIEWS])

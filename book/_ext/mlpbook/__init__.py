@@ -1,18 +1,23 @@
 """The book's own Sphinx extension: pages that work from disk, and figures that everyone can read.
 
 It brings MathJax into the book (copied from an installed package at build time), decides between light and dark
-before the page is painted, keeps notebook widget state out of the pages, and warns of an image without a description.
+before the page is painted, keeps notebook widget state out of the pages, brings the views' islands to life, and
+warns of an image without a description.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from mlp.views import bundle
+from mlp.views.state import to_json
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -70,6 +75,36 @@ def use_current_roles(app: Sphinx, page: str, template: str, context: dict[str, 
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
 
 
+ISLAND = re.compile(
+    r'(<figure class="mlp-view"[^>]*>)<img [^>]*>(.*?)<script type="application/json">(.*?)</script>', re.S
+)
+
+
+def wake_islands(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give a page's views their script, and put their pictures inline, where they follow light and dark."""
+    if 'class="mlp-view"' not in context.get("body", ""):
+        return
+
+    def inline(match: re.Match[str]) -> str:
+        figure, caption, data = match.groups()
+        island = json.loads(data)
+        picture = island.pop("svg")
+        return f'{figure}{picture}{caption}<script type="application/json">{to_json(island)}</script>'
+
+    context["body"] = ISLAND.sub(inline, context["body"])
+    app.add_js_file("mlp-views.js", loading_method="defer")
+    app.add_css_file("mlp-views.css")
+
+
+def write_views(app: Sphinx, error: Exception | None) -> None:
+    """Put the views' one script and their style beside the other static files."""
+    if error or app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    (static / "mlp-views.js").write_text(bundle.page_script(), "utf-8")
+    (static / "mlp-views.css").write_text(bundle.style(), "utf-8")
+
+
 def require_alt_text(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Warn of every image without a description; the build treats warnings as errors."""
     if app.builder.format != "html":
@@ -93,5 +128,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", drop_widget_state, priority=900)
     app.connect("html-page-context", use_current_roles)
     app.connect("doctree-resolved", require_alt_text)
+    app.connect("html-page-context", wake_islands)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", write_views)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -113,6 +113,15 @@ function mathNode(tag, attributes = {}, ...children) {
   return furnished(document.createElementNS(MATHML, tag), attributes, children);
 }
 
+const LEAVES = new Set(["mi", "mo", "mn", "mtext", "mspace"]);
+
+/** A formula's tree with every leaf as [tag, text]: a state leaves out the tag where the text says it. */
+function spelled(tree) {
+  if (typeof tree === "string") return [/^[\d.]+$/.test(tree) ? "mn" : /^\p{L}/u.test(tree) ? "mi" : "mo", tree];
+  const [tag, ...children] = tree;
+  return LEAVES.has(tag) ? tree : [tag, ...children.map(spelled)];
+}
+
 /** A formula's tree as MathML; `fill(k)` gives the node for the slot "@k". What is no MathML becomes plain text. */
 function mathTree([tag, ...children], fill) {
   if (!MATH_TAGS.has(tag)) return mathNode("mtext", {}, String(tag));
@@ -133,7 +142,8 @@ function cotangentClass(tag, [above]) {
 
 /** One formula after the other, each in pieces that begin with its signs of equality, so that it can wrap there. */
 function formulaRows(tree, fill) {
-  const top = tree[0] === "math" ? tree[1] : tree;
+  const whole = spelled(tree);
+  const top = whole[0] === "math" ? whole[1] : whole;
   const parts = top[0] === "mrow" ? top.slice(1) : [top];
   const rows = [[[]]];
   for (const part of parts) {

@@ -9,6 +9,7 @@ const PHASES = {
   update: { mark: "↻", does: "parameters" },
 };
 const PLAY_EVERY = 1800; // milliseconds
+const AT_ONCE = 4; // steps of one stop, or parameters, whose numbers are shown; the graph has the others
 const NARROW = "(max-width: 36rem)";
 
 // --- the numbers -----------------------------------------------------------------------------------------------------
@@ -738,7 +739,7 @@ function arraysOf(view) {
     const isCotangent = lab.variableOf(array) !== array;
     add(array, [lab.label(array), "read"], () => lab.arrayAt(array, index), isCotangent ? "cotangent" : "value", given);
   };
-  for (const { index, phase, reads: names, writes, first, final } of view.steps) {
+  for (const { index, phase, reads: names, writes, first, final } of view.steps.slice(0, AT_ONCE)) {
     names.forEach((name) => reads(name, index));
     const result = () => lab.result.steps[index];
     if (phase === "forward") add(writes[0], [lab.label(writes[0]), "written"], () => result().total, "value");
@@ -749,7 +750,7 @@ function arraysOf(view) {
     }
   }
   if (stop.phase === "update") {
-    for (const name of lab.parameters.slice(0, 4)) {
+    for (const name of lab.parameters.slice(0, AT_ONCE)) {
       reads(name, Infinity);
       reads(cotangentName(lab.graph, name), Infinity);
       add(`new ${name}`, [`${unicodeName(name)} after the update`, "to come"], () => lab.updated()[name], "value");
@@ -786,11 +787,14 @@ function settings(view, lens) {
   const reset = button([icon("↺"), " Reset everything"], () => view.reset(), { class: "mlp-reset" });
   const fold = element("details", { class: "mlp-more" }, element("summary", {}, "Change anything"), row, places, complaint.element, reset);
   let tables = [];
+  let beside = []; // what the stop shows anyway
   let drawnBeside = null;
-  const draw = (beside) => {
+  const draw = (next = beside) => {
+    beside = next;
+    if (!fold.open) return;
+    if (drawnBeside === beside.join()) return refresh();
+    drawnBeside = beside.join();
     knobs.refresh();
-    if (drawnBeside !== null && drawnBeside.join() === beside.join()) return refresh();
-    drawnBeside = beside;
     const others = view.lab.given.filter((name) => !beside.includes(name));
     const array = (name) => ({ caption: [unicodeName(name), "given"], read: () => view.lab.values[name], role: "value", given: name });
     tables = others.map((name) => tableOf(view, array(name), lens, complaint));
@@ -798,9 +802,11 @@ function settings(view, lens) {
     complaint.say(null);
   };
   const refresh = () => {
+    if (!fold.open) return;
     knobs.refresh();
     tables.forEach(({ table, read }) => table.refresh(read()));
   };
+  fold.addEventListener("toggle", () => draw());
   return { element: fold, draw, refresh };
 }
 
@@ -968,7 +974,7 @@ function rulePanel(view) {
   const body = element("div", { class: "mlp-rule" });
   const draw = () => {
     const { stop } = view;
-    const names = [...new Set(view.steps.map(({ variable }) => variable))].slice(0, 6);
+    const names = [...new Set(view.steps.map(({ variable }) => variable))].slice(0, AT_ONCE);
     if (stop.phase === "update") body.replaceChildren(element("p", {}, "All cotangents are final: now, and not before, the parameters may move."));
     else if (stop.phase === "forward") body.replaceChildren(...oweText(view));
     else body.replaceChildren(...names.map((name) => instalments(view, name)));

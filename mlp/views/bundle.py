@@ -1,0 +1,37 @@
+"""The views' script and style: fragments in ``js/``, put together once for Jupyter and once for a page.
+
+No build step and no framework: the fragments are plain declarations, in this order. In Jupyter they become an ES
+module, in the built page a classic script, since a browser does not load modules from disk.
+"""
+
+import re
+from functools import cache
+from importlib.resources import files
+
+FRAGMENTS = ("evaluator.js", "kit.js", "stepper.js")
+
+
+@cache
+def fragments() -> str:
+    """All fragments, one after the other, without the comments and the indentation that only authors need."""
+    folder = files("mlp.views") / "js"
+    text = "\n".join((folder / name).read_text("utf-8") for name in FRAGMENTS)
+    text = re.sub(r"^\s*/\*.*?\*/\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+@cache
+def style() -> str:
+    """The style sheet, for both."""
+    return (files("mlp.views") / "js" / "views.css").read_text("utf-8")
+
+
+def module() -> str:
+    """The ES module that anywidget asks for."""
+    return f"{fragments()}\nexport default {{ render: ({{ model, el }}) => renderView(model, el) }};\n"
+
+
+def page_script() -> str:
+    """The classic script that gives life to every island of a page."""
+    return f"(() => {{\n{fragments()}\nhydrateIslands(document);\n}})();\n"

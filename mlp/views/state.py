@@ -1,0 +1,422 @@
+"""What a view is told: one JSON text with the graph, the values, the stops, their formulas and words, and lifetimes.
+
+The live widget, the island in a built page and the text are all made from it. Numbers are filled in by the view, from
+its own evaluation of the graph; here is only what does not change with them.
+"""
+
+import inspect
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from itertools import groupby
+from math import prod
+from typing import Any
+
+import numpy as np
+from latex2mathml.converter import convert
+
+from mlp import draw
+from mlp.draw.labels import unicode_name
+from mlp.engine import Step, cotangent_name, schedule, value_and_grad
+from mlp.graph import Equation, Graph
+from mlp.ops import ACTIVATIONS, LOSSES, OWN, Array, Shape
+
+FORMAT, VERSION = "mlp-view", 1
+PANELS = ("graph", "formula", "numbers", "rule", "memory", "code")
+# ["mrow", child, …], ["mi", "text"], or ["mspace", "width"]: MathML without markup, which a page builds node by node.
+MathTree = list[Any] | str  # ["mfrac", child, …], ["mtext", "text"], or a text that says by itself which leaf it is
+
+
+@dataclass(frozen=True)
+class Stop:
+    r"""One idea of the walk: a step, or several steps that are one idea, or the update at the end.
+
+    Attributes
+    ----------
+    id : str
+        Names the stop in a page's address: ``"z"``, ``"dJ-dW2"``, ``"back-s"`` where one equation pays several,
+        ``"update"``; with ``~2`` behind it the second time.
+    phase : str
+        ``"forward"``, ``"backward"`` or ``"update"``.
+    steps : tuple of int
+        The steps of the schedule that it takes; none for the update.
+    title : str
+        A few words, for a list of stops.
+    words : str
+        One sentence that says it all.
+    formula, numbers : str
+        TeX: in symbols, with the shape under each factor; and with a slot ``\\text{@3}`` wherever numbers go.
+    slots : tuple of str
+        What goes where: a variable's name, a cotangent's (``"dJ/dz"``), ``"instalment 11"`` for what step 11 pays,
+        ``"new W1"`` for an updated parameter, ``"lr"``, ``"weight_decay of s"`` for a number of an equation.
+    """
+
+    id: str
+    phase: str
+    steps: tuple[int, ...]
+    title: str
+    words: str
+    formula: str
+    numbers: str
+    slots: tuple[str, ...]
+
+
+def stops(graph: Graph) -> tuple[Stop, ...]:
+    """All stops, in order: one for each idea. The running example has 14."""
+    steps = schedule(graph, "keep_all")
+    found: list[Stop] = []
+    for (phase, _), group in groupby(steps, key=lambda step: (step.phase, _idea(graph, step))):
+        together = list(group)
+        stop = _forward(graph, together[0]) if phase == "forward" else _backward(graph, together)
+        again = sum(other.id.split("~")[0] == stop.id for other in found)
+        found.append(replace(stop, id=f"{stop.id}~{again + 1}") if again else stop)
+    return (*found, _update(graph)) if graph.parameters and graph.objective else tuple(found)
+
+
+def _idea(graph: Graph, step: Step) -> tuple[str, int | None]:
+    """What a sum or a penalty pays to all its inputs is one idea; any other VJP is one of its own."""
+    alike = graph.table[step.equation.op].variadic
+    return step.equation.output, None if alike else step.argnum
+
+
+class _Writer:
+    """Writes the two formulas of a stop side by side, and collects the slots."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.slots: list[str] = []
+
+    def slot(self, name: str) -> str:
+        """A place for numbers."""
+        self.slots.append(name)
+        return rf"\text{{@{len(self.slots) - 1}}}"
+
+    def attrs(self, equation: Equation) -> dict[str, str]:
+        """A place for each number of an equation."""
+        return {attr: self.slot(f"{attr} of {equation.output}") for attr in equation.attrs}
+
+    def symbol(self, name: str, shape: Shape) -> str:
+        """A symbol with its shape below."""
+        tex = cotangent_tex(self.graph, name[1:]) if name.startswith("∂") else self.graph.variables[name].tex
+        return rf"\underset{{{shape[0]} \times {shape[1]}}}{{{tex}}}" if shape else tex
+
+
+def cotangent_tex(graph: Graph, name: str) -> str:
+    """``∂J/∂z`` in TeX."""
+    return rf"\frac{{\partial {graph.variables[str(graph.objective)].tex}}}{{\partial {graph.variables[name].tex}}}"
+
+
+def _forward(graph: Graph, step: Step) -> Stop:
+    equation, write = step.equation, _Writer(graph)
+    op, out = graph.table[equation.op], graph.variables[equation.output]
+    symbols = {**op.attrs, **equation.symbols}
+    values = write.attrs(equation)
+    shaped = [write.symbol(name, graph.variables[name].shape) for name in equation.inputs]
+    formula = f"{write.symbol(out.name, out.shape)} = {op.tex(*shaped, **symbols)}"
+    filled = op.tex(*(write.slot(name) for name in equation.inputs), **values)
+    numbers = f"{out.tex} = {filled} = {write.slot(out.name)}"
+    title = draw.labels.plain(graph, equation)
+    words = f"{_capital(words_of(graph, equation, None))} gives {unicode_name(out.name)}, {_size(out.shape)}."
+    return Stop(out.name, "forward", (step.index,), title, words, formula, numbers, tuple(write.slots))
+
+
+SHOWN = 4  # of many alike, such as the weights that a penalty pays
+
+
+def _backward(graph: Graph, steps: Sequence[Step]) -> Stop:
+    write = _Writer(graph)
+    formulas, numbers, words = [], [], []
+    for step in steps[:SHOWN]:
+        equation, argnum = step.equation, step.argnum
+        assert argnum is not None
+        name, op = step.variable, graph.table[equation.op]
+        vjp, first = op.vjp(argnum), step.writes[0] in step.born
+        assert vjp is not None
+        sources = {OWN: name, "out": equation.output}
+        saved = [equation.inputs[what] if isinstance(what, int) else sources[what] for what in vjp.saves]
+        shape = graph.variables[name].shape
+        sign = "=" if first and step.final else r"\text{ += }"
+        delta = write.symbol("∂" + equation.output, graph.variables[equation.output].shape)
+        shaped = [write.symbol(source, graph.variables[source].shape) for source in saved]
+        rule = vjp.tex(delta, *shaped, **{**op.attrs, **equation.symbols})
+        formulas.append(f"{write.symbol('∂' + name, shape)} {sign} {rule}")
+        filled = vjp.tex(
+            write.slot(cotangent_name(graph, equation.output)),
+            *map(write.slot, saved),
+            **write.attrs(equation),
+        )
+        paid = write.slot(f"instalment {step.index}")
+        numbers.append(f"{cotangent_tex(graph, name)} {sign} {filled} = {paid}")
+        what = "Gradient" if name in graph.parameters else "Cotangent"
+        added = "" if first else ", added to what is there"
+        status = "Final." if step.final else "Not final: another share is to come."
+        told = words_of(graph, equation, argnum)
+        words.append(f"{what} of {unicode_name(name)}: {told}, {_size(shape)}{added}. {status}")
+    names = [step.variable for step in steps]
+    title = draw.labels.listed([f"∂{unicode_name(str(graph.objective))}/∂{unicode_name(name)}" for name in names])
+    if len(steps) > SHOWN:
+        words.append(f"And so on, for {len(steps) - SHOWN} more.")
+    single = cotangent_name(graph, names[0]).replace("/", "-")
+    return Stop(
+        single if len(steps) == 1 else f"back-{steps[0].equation.output}",
+        "backward",
+        tuple(step.index for step in steps),
+        title,
+        " ".join(words),
+        r" \qquad ".join(formulas),
+        r" \qquad ".join(numbers),
+        tuple(write.slots),
+    )
+
+
+def _update(graph: Graph) -> Stop:
+    write = _Writer(graph)
+    shown = graph.parameters[:SHOWN]
+    formulas, numbers = [], []
+    for name in shown:
+        tex, gradient = graph.variables[name].tex, cotangent_tex(graph, name)
+        formulas.append(rf"{tex} \leftarrow {tex} - \eta \, {gradient}")
+        old, rate, slope = write.slot(name), write.slot("lr"), write.slot(cotangent_name(graph, name))
+        numbers.append(rf"{tex} \leftarrow {old} - {rate} \cdot {slope} = {write.slot(f'new {name}')}")
+    words = "Move every parameter against its gradient, by the learning rate η. Then step again: a new forward pass."
+    formula, filled = (r" \qquad ".join(part) for part in (formulas, numbers))
+    return Stop("update", "update", (), "update the parameters", words, formula, filled, tuple(write.slots))
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+SAID: Mapping[tuple[str, int | None], str] = {
+    ("matmul", None): "{0} times {1}",
+    ("matmul", 0): "{delta} times {1} transposed",
+    ("matmul", 1): "{0} transposed times {delta}",
+    ("bias", None): "{0} plus {1}, copied to every example,",
+    ("bias", 0): "{delta} unchanged",
+    ("bias", 1): "{delta} summed over the examples",
+    ("identity", 0): "{delta} unchanged",
+    ("relu", None): "relu of each entry of {0}",
+    ("relu", 0): "{delta} where {out} is positive, 0 elsewhere",
+    ("squared_error", None): "half the squared distance of {0} and {1}, averaged over the examples,",
+    ("squared_error", 0): "{0} minus {1}, divided by the number of examples",
+    ("cross_entropy", None): "the cross-entropy of the softmax of {0} against {1}, averaged over the examples,",
+    ("cross_entropy", 0): "the softmax of {0} minus {1}, divided by the number of examples",
+}
+
+
+def words_of(graph: Graph, equation: Equation, argnum: int | None) -> str:
+    """What an equation computes, or what it pays to one of its inputs, in words."""
+    names = [unicode_name(name) for name in equation.inputs]
+    delta = f"∂{unicode_name(str(graph.objective))}/∂{unicode_name(equation.output)}"
+    number = next((_plain_text(tex) for tex in {**graph.table[equation.op].attrs, **equation.symbols}.values()), "1")
+    said = SAID.get((equation.op, argnum))
+    if said is not None:
+        return said.format(*names, delta=delta, out=unicode_name(equation.output))
+    if equation.op == "l2":
+        everything = draw.labels.listed(names)
+        return (
+            f"half of {number} times the sum of all squares in {everything}"
+            if argnum is None
+            else f"{number} times {names[argnum]}"
+        )
+    if equation.op == "add":
+        return f"the sum of {draw.labels.listed(names)}" if argnum is None else f"{delta} unchanged"
+    if argnum is None:
+        return f"{equation.op} of {draw.labels.listed(names)}"
+    return f"{delta} times the slope of {equation.op}, entry by entry"
+
+
+def _size(shape: Shape) -> str:
+    return f"{shape[0]} by {shape[1]}" if shape else "a number"
+
+
+def _plain_text(tex: str) -> str:
+    """A symbol of TeX in plain text: λ."""
+    return "".join(ET.fromstring(convert(tex)).itertext())
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# --- lifetimes and code ---------------------------------------------------------------------------------------------
+
+
+def ledger(graph: Graph) -> list[dict[str, Any]]:
+    """Every array of a training step with its bytes, its life under ``"residuals"``, and the steps that read it."""
+    steps = schedule(graph, "residuals")
+    itemsize = np.dtype(graph.dtype).itemsize
+    read: dict[str, list[int]] = {}
+    for step in steps:
+        for name in step.reads:
+            read.setdefault(name, []).append(step.index)
+    entries: list[dict[str, Any]] = []
+
+    def enter(name: str, kind: str, shape: Shape, born: int, freed: int) -> None:
+        size = prod(shape) * itemsize
+        entries.append(
+            {"name": name, "kind": kind, "bytes": size, "born": born, "freed": freed, "read": read.get(name, [])}
+        )
+
+    for name in graph.given:
+        kind = "parameter" if name in graph.parameters else "input"
+        enter(name, kind, graph.variables[name].shape, 0, len(steps) - 1)
+    last = {name: step.index for step in steps for name in step.freed}
+    shapes = {cotangent_name(graph, name): v.shape for name, v in graph.variables.items()}
+    gradients = {cotangent_name(graph, name) for name in graph.parameters}
+    for step in steps:
+        for name in step.born:
+            kind = "value" if name in graph.variables else "gradient" if name in gradients else "cotangent"
+            shape = graph.variables[name].shape if name in graph.variables else shapes[name]
+            enter(name, kind, shape, step.index, last.get(name, len(steps) - 1))
+        for name, shape in step.workspace.items():
+            enter(name, "workspace", shape, step.index, step.index)
+    return entries
+
+
+def code(graph: Graph, step: Step) -> str:
+    """The lines of the rule that a step executes, without its docstring."""
+    rule = next(call for call, _ in step.calls if not _is_bookkeeping(call))
+    function = rule.func if isinstance(rule, partial) else rule
+    try:
+        lines = inspect.getsource(function).splitlines()
+    except (OSError, TypeError):
+        return f"{getattr(function, '__name__', 'rule')}(...)"
+    doc = inspect.getdoc(function)
+    body = inspect.cleandoc("\n".join(lines[1:])) if lines else ""
+    if doc and body.startswith(('"""', 'r"""')):
+        body = body.split('"""', 2)[2].strip("\n")
+    return f"{lines[0].strip()}\n{inspect.cleandoc(body) and _indent(inspect.cleandoc(body))}"
+
+
+def _is_bookkeeping(rule: Any) -> bool:
+    """Whether a call is the engine's own (the seed, adding an instalment) and no operator's rule."""
+    return getattr(rule, "__module__", "") == "mlp.engine"
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+# --- all of it ------------------------------------------------------------------------------------------------------
+
+
+def state(
+    graph: Graph,
+    values: Mapping[str, Array],
+    *,
+    view: str,
+    show: Sequence[str],
+    name: str,
+    lr: float,
+) -> dict[str, Any]:
+    """Everything that a view needs, as plain data.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As `value_and_grad`, which is run once to check the values.
+    """
+    value_and_grad(graph, values)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "view": view,
+        "name": name,
+        "show": list(show),
+        "lr": lr,
+        "graph": json.loads(graph.to_json()),
+        "values": {given: values[given].tolist() for given in graph.given},
+        "math": {given: math_tree(v.tex) for given, v in graph.variables.items()},
+        **_walk(graph),
+        "variants": variants(graph),
+    }
+
+
+def _walk(graph: Graph) -> dict[str, Any]:
+    """What depends on the operators: the stops, the lifetimes, the rules, and which rule each step executes."""
+    rules: dict[str, str] = {}
+    steps = schedule(graph, "keep_all")
+    for step in steps:
+        rules.setdefault(code_key(step), code(graph, step))
+    told = [
+        {
+            "id": stop.id,
+            "phase": stop.phase,
+            "steps": list(stop.steps),
+            "title": stop.title,
+            "words": stop.words,
+            "formula": math_tree(stop.formula),
+            "numbers": math_tree(stop.numbers),
+            "slots": list(stop.slots),
+        }
+        for stop in stops(graph)
+    ]
+    return {"stops": told, "ledger": ledger(graph), "code": rules, "codes": [code_key(step) for step in steps]}
+
+
+def variants(graph: Graph) -> dict[str, Any]:
+    """What changes when all activations, or the loss, are switched to another operator, by the operator's name.
+
+    Returns
+    -------
+    dict
+        ``{"tanh": {"symbol": "tanh", "stops": {index: {key: told}}, "codes": {index: key}, "code": {key: lines},
+        "ledger": {name: entry or None}}}``: only what differs. What a switch of activation changes and what a switch of
+        loss changes are disjoint, so that a view can put both in.
+    """
+    found: dict[str, Any] = {}
+    here = _walk(graph)
+    for family in (ACTIVATIONS, LOSSES):
+        used = {equation.op for equation in graph.equations} & set(family)
+        for op in family:
+            if not used or used == {op} or op not in graph.table:
+                continue
+            equations = [replace(e, op=op) if e.op in family else e for e in graph.equations]
+            other = Graph(graph.variables.values(), equations, graph.objective, graph.output, graph.table)
+            there = _walk(other)
+            old, new = ({entry["name"]: entry for entry in walk["ledger"]} for walk in (here, there))
+            found[op] = {
+                "symbol": graph.table[op].symbol,
+                "stops": {
+                    index: {key: told for key, told in stop.items() if told != here["stops"][index][key]}
+                    for index, stop in _changed(here["stops"], there["stops"]).items()
+                },
+                "codes": _changed(here["codes"], there["codes"]),
+                "code": {key: lines for key, lines in there["code"].items() if key not in here["code"]},
+                "ledger": {name: new.get(name) for name in {**old, **new} if old.get(name) != new.get(name)},
+            }
+    return found
+
+
+def _changed(old: list[Any], new: list[Any]) -> dict[int, Any]:
+    return {index: there for index, (here, there) in enumerate(zip(old, new, strict=True)) if here != there}
+
+
+def code_key(step: Step) -> str:
+    """Which rule a step executes: ``"matmul"``, or ``"matmul 0"`` for its first VJP."""
+    return step.equation.op if step.argnum is None else f"{step.equation.op} {step.argnum}"
+
+
+@lru_cache(maxsize=4096)
+def math_tree(tex: str) -> MathTree:
+    """TeX as presentation MathML, in nested lists: no name or number in it can become markup."""
+    return _tree(ET.fromstring(convert(tex)))
+
+
+def _tree(element: ET.Element) -> MathTree:
+    tag, text = element.tag.rsplit("}", 1)[-1], element.text or ""
+    children = [_tree(child) for child in element]
+    if tag == "mrow" and len(children) == 1:
+        return children[0]
+    if children:
+        return [tag, *children]
+    usual = "mn" if re.fullmatch(r"[\d.]+", text) else "mi" if text[:1].isalpha() else "mo"
+    return text if tag == usual else [tag, text or element.get("width", "")]
+
+
+def to_json(state: Mapping[str, Any]) -> str:
+    """JSON that can stand inside a page's ``script`` element: nothing in it can close the element or open another."""
+    text = json.dumps(state, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

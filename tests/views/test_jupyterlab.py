@@ -1,0 +1,112 @@
+"""The stepper in JupyterLab itself: a cell runs, the widget appears, Python moves it, a click and an edit reach it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.book.browser import launch
+
+CELLS = [
+    "import mlp\nview = mlp.Stepper(*mlp.examples.running_example())\nview",
+    "view.step = 9",
+    "print('step', view.step, 'W2', view.values['W2'][0])",
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """JupyterLab, on this machine only, with a notebook open in a browser."""
+    folder, port = tmp_path_factory.mktemp("lab"), free_port()
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in CELLS],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    nbformat.write(notebook, folder / "stepper.ipynb")
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    options += ["--IdentityProvider.token=", "--ServerApp.password=", f"--ServerApp.root_dir={folder}"]
+    options += [
+        "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+    ]
+    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data")}
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [str(Path(sys.executable).with_name("jupyter")), "lab", *options], stdout=log, stderr=log, env=environment
+        )
+    try:
+        address = f"http://127.0.0.1:{port}/"
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{address}api/status", timeout=1).close()
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "log").read_text()
+                time.sleep(0.2)
+        with sync_playwright() as playwright:
+            browser = launch(playwright)
+            page = browser.new_page(viewport={"width": 1300, "height": 1400})
+            page.goto(f"{address}lab/tree/stepper.ipynb?reset")
+            page.locator(".jp-Notebook .jp-CodeCell").nth(2).wait_for(timeout=60_000)
+            page.get_by_text("Python 3 | Idle").or_(page.locator("[data-status='idle']")).first.wait_for(timeout=60_000)
+            yield page
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def run_cell(page: Page, index: int) -> None:
+    """Select a cell and run it."""
+    cell = page.locator(".jp-Notebook .jp-CodeCell").nth(index)
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function(
+        "i => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-CodeCell')[i]"
+        ".querySelector('.jp-InputPrompt').textContent)",
+        arg=index,
+        timeout=60_000,
+    )
+
+
+def printed(page: Page) -> str:
+    run_cell(page, 2)
+    page.wait_for_timeout(500)
+    return page.locator(".jp-Notebook .jp-CodeCell").nth(2).locator(".jp-OutputArea-output").inner_text().strip()
+
+
+def test_the_stepper_lives_in_jupyterlab(lab: Page) -> None:
+    run_cell(lab, 0)
+    view = lab.locator(".jp-Notebook .mlp-stepper")
+    view.wait_for(timeout=30_000)
+    assert "1 of 14" in view.inner_text()
+
+    run_cell(lab, 1)  # Python moves the view
+    lab.wait_for_function("() => document.querySelector('.mlp-stepper').innerText.includes('10 of 14')", timeout=10_000)
+
+    view.get_by_role("button", name="Next", exact=True).click()  # the view tells Python
+    lab.wait_for_function("() => document.querySelector('.mlp-stepper').innerText.includes('11 of 14')", timeout=10_000)
+    lab.wait_for_timeout(500)
+    assert printed(lab) == "step 10 W2 [-1.0, 1.0, -1.0, 2.0]"
+
+    entry = view.get_by_label("W⁽²⁾ row 1, column 2").first  # an edit reaches Python too
+    entry.fill("-2.5")
+    entry.press("Enter")
+    lab.wait_for_timeout(500)
+    assert printed(lab) == "step 10 W2 [-1.0, -2.5, -1.0, 2.0]"

@@ -1,0 +1,130 @@
+"""The stepper as Python sees it: a widget with traits, an inert island, a text."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import traitlets
+
+import mlp
+from mlp.examples import diamond, running_example
+from mlp.views import bundle
+from mlp.views.stepper import Stepper
+
+
+class Elements(HTMLParser):
+    """The elements of a piece of HTML, and the text of its one script."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.script = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1][0] == "script":
+            self.script += data
+
+
+def test_a_stepper_is_an_ipywidget_and_more() -> None:
+    view = mlp.Stepper(*running_example())
+    data, _ = view._repr_mimebundle_()
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+
+
+def test_the_island_is_inert() -> None:
+    island = Elements(Stepper(*running_example()).island())
+    assert [tag for tag, _ in island.tags] == ["figure", "img", "figcaption", "script"]
+    assert island.tags[0][1] == {"class": "mlp-view", "data-view": "stepper", "id": "stepper"}
+    assert "W⁽¹⁾ and x feed" in str(island.tags[1][1]["alt"])
+    assert str(island.tags[1][1]["src"]).startswith("data:image/svg+xml;base64,")
+    assert island.tags[3][1] == {"type": "application/json"}
+
+
+def test_the_island_holds_what_the_widget_holds() -> None:
+    graph, values = running_example()
+    view = Stepper(graph, values, name="diamond-1", show=("graph", "memory"), step=3)
+    told = json.loads(Elements(view.island()).script)
+    assert told["state"]["step"] == 3
+    assert told["state"]["show"] == ["graph", "memory"]
+    assert told["state"]["values"]["W1"] == values["W1"].tolist()
+    ET.fromstring(told["svg"])
+
+
+def test_the_text_walks_all_the_way() -> None:
+    lines = Stepper(*running_example()).text().splitlines()
+    assert len(lines) == 14
+    assert lines[0] == "1 of 14, forward. W⁽¹⁾ times x gives z, 4 by 1. (3, 2, −2, 1)"
+    assert lines[11].endswith("Final. (1, −1, 0, 2)")
+
+
+def test_step_and_values_can_be_set_and_observed() -> None:
+    graph, values = running_example()
+    view = Stepper(graph, values)
+    seen: list[object] = []
+    view.observe(lambda change: seen.append(change["new"]), ["step"])
+    view.step = 9
+    view.values = values | {"x": np.array([[4.0], [2.0], [-1.0]])}
+    assert seen == [9]
+    assert view.values["x"] == [[4.0], [2.0], [-1.0]]
+    J, _ = mlp.value_and_grad(graph, view.arrays())
+    assert J != 3.5
+
+
+@pytest.mark.parametrize("step", [-1, 14])
+def test_a_stop_that_is_not_there_is_refused(step: int) -> None:
+    view = Stepper(*running_example())
+    with pytest.raises(ValueError, match=f"step: expected a stop from 0 to 13, received {step}"):
+        view.step = step
+    assert view.step == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": [[np.nan], [2.0], [-1.0]]}, "x: expected finite numbers"),
+        ({"x": [[1.0], [2.0]]}, r"x: expected a float64 array of shape \(3, 1\)"),
+        ({"q": [[1.0]]}, "values: expected x, W1, W2, y, received q"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused_and_the_last_good_ones_stay(change: dict, said: str) -> None:
+    view = Stepper(*running_example())
+    before = view.values
+    with pytest.raises((ValueError, traitlets.TraitError), match=said):
+        view.values = {**before, **change}
+    assert view.values == before
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"show": ("graph", "colour")}, ValueError, "show: expected one of graph, formula, .*received 'colour'"),
+        ({"show": "graph"}, TypeError, "show: expected a list of panels"),
+        ({"name": '"><b>'}, ValueError, "name: expected a letter"),
+        ({"lr": 0}, ValueError, "lr: expected a finite number > 0"),
+        ({"step": 20}, ValueError, "step: expected a stop from 0 to 13"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(options: dict, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        Stepper(*running_example(), **options)
+
+
+def test_two_views_of_one_page_can_have_names() -> None:
+    ids = {re.findall(r'id="([^"]+)"', Stepper(*diamond(), name=name).island())[0] for name in ("one", "two")}
+    assert ids == {"one", "two"}
+
+
+def test_the_script_is_small_and_asks_for_nothing() -> None:
+    script = bundle.page_script()
+    assert len(script.encode()) < 100_000
+    for word in ("import(", "import ", "eval(", "innerHTML", "http://cdn", "https://"):
+        assert word not in script, word

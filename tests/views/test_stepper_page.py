@@ -1,0 +1,741 @@
+"""The stepper in a page opened from disk, with no kernel: every stop reached, every number right, everyone served."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from mlp import network, trace, value_and_grad
+from mlp.draw.labels import unicode_name
+from mlp.engine import Trace
+from mlp.examples import diamond, running_example
+from mlp.graph import Graph
+from mlp.ops import Array
+from mlp.text import number
+from mlp.views import bundle
+from mlp.views.state import PANELS, Stop, stops
+from mlp.views.stepper import Stepper
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+LOOKS = {"light": (1100, 900), "dark": (1100, 900), "phone": (390, 844), "phone-dark": (390, 844)}
+GRAPH, VALUES = running_example()
+WALK = stops(GRAPH)
+Values = dict[str, Array]
+
+
+def document(islands: Sequence[str], theme: str = "light") -> str:
+    """A page as the book makes it: islands, one style sheet, one classic script."""
+    colours = "#14181E; color: #E6EAEE" if theme == "dark" else "#FFF; color: #1F2328"
+    body = f"body {{ background: {colours}; font-family: sans-serif; margin: 1rem auto; max-width: 46rem }}"
+    return (
+        f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>A page</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{body}{bundle.style()}</style></head><body><main><h1>A page</h1>{''.join(islands)}"
+        '<p><label>Elsewhere <input id="elsewhere"></label></p></main>'
+        f"<script>{bundle.page_script()}</script></body></html>"
+    )
+
+
+@dataclass
+class Visit:
+    """A stepper in a page, and all that went wrong there."""
+
+    page: Page
+    trouble: list[str] = field(default_factory=list)
+
+    def find(self, selector: str) -> Any:
+        return self.page.locator(f".mlp-stepper {selector}").first
+
+    def button(self, name: str) -> Any:
+        return self.page.locator(".mlp-stepper").first.get_by_role("button", name=name, exact=True)
+
+    @property
+    def count(self) -> str:
+        return str(self.find(".mlp-count").inner_text())
+
+    @property
+    def said(self) -> str:
+        return str(self.find("> [role=status]").text_content())
+
+    def go(self, step: int) -> None:
+        """To a stop, by the list of stops."""
+        self.find(".mlp-stops").select_option(str(step))
+
+    def open_all(self) -> None:
+        self.page.evaluate("document.querySelectorAll('.mlp-stepper details').forEach(d => { d.open = true; })")
+        self.settle()
+
+    def settle(self) -> None:
+        """Until observers and events of the last change have run."""
+        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+
+    def tables(self, panel: str = "numbers") -> dict[str, list[str]]:
+        """The tables of a panel: from caption to entries as text, row by row."""
+        return self.page.evaluate(  # type: ignore[no-any-return]
+            """panel => Object.fromEntries([...document.querySelector(`.mlp-panel-${panel}`).querySelectorAll("table")]
+              .map(t => [t.caption.textContent,
+                [...t.querySelectorAll("tbody td")].map(c => c.querySelector("input")?.value ?? c.textContent)]))""",
+            panel,
+        )
+
+    def entry(self, name: str, row: int, column: int) -> Any:
+        label = f"{unicode_name(name)} row {row}, column {column}"
+        return self.page.locator(".mlp-stepper").first.get_by_label(label, exact=True)
+
+    @property
+    def changes(self) -> str:
+        return str(self.find(".mlp-changes").text_content())
+
+
+Opens = Callable[..., Visit]
+
+
+@pytest.fixture
+def opens(browser: Browser, tmp_path: Path) -> Iterator[Opens]:
+    """Open islands in a page from disk; at the end nothing may have gone wrong."""
+    visits: list[Visit] = []
+
+    def make(*islands: str, look: str = "light", address: str = "", motion: str = "no-preference") -> Visit:
+        theme = "dark" if look.endswith("dark") else "light"
+        path = tmp_path / f"page{len(visits)}.html"
+        path.write_text(document(islands or [Stepper(GRAPH, VALUES).island()], theme), "utf-8")
+        width, height = LOOKS[look]
+        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion=motion)  # type: ignore[arg-type]
+        visit = Visit(page)
+        page.on("console", lambda m: visit.trouble.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: visit.trouble.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else visit.trouble.append(r.url))
+        page.on("dialog", lambda dialog: visit.trouble.append(f"dialog: {dialog.message}"))
+        page.goto(path.as_uri() + address)
+        visit.settle()
+        visits.append(visit)
+        return visit
+
+    yield make
+    for visit in visits:
+        visit.page.close()
+        assert visit.trouble == []
+
+
+@pytest.fixture
+def visit(opens: Opens) -> Visit:
+    return opens()
+
+
+def objective(values: Values, graph: Graph = GRAPH) -> float:
+    return value_and_grad(graph, values)[0]
+
+
+def with_entry(name: str, row: int, column: int, entry: float, values: Values = VALUES) -> Values:
+    changed = {key: array.copy() for key, array in values.items()}
+    changed[name][row - 1, column - 1] = entry
+    return changed
+
+
+# --- every stop, by every way ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_every_stop_is_reached_by_the_mouse(opens: Opens, look: str) -> None:
+    visit = opens(look=look)
+    for position, stop in enumerate(WALK, 1):
+        assert visit.count == f"{position} of {len(WALK)}"
+        assert visit.find(".mlp-words").inner_text() == stop.words
+        assert visit.find(".mlp-phase[aria-current]").inner_text().endswith(stop.phase)
+        if position < len(WALK):
+            visit.button("Next").click()
+    assert visit.button("Next").get_attribute("aria-disabled") == "true"
+    visit.button("Back").click()
+    assert visit.count == f"{len(WALK) - 1} of {len(WALK)}"
+    visit.button("First").click()
+    assert visit.count == f"1 of {len(WALK)}"
+    visit.button("Last").click()
+    assert visit.count == f"{len(WALK)} of {len(WALK)}"
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_every_stop_is_reached_by_the_keyboard_alone(opens: Opens, look: str) -> None:
+    visit = opens(look=look)
+    press = visit.page.keyboard.press
+    for _ in range(60):
+        press("Tab")
+        if visit.page.evaluate("document.activeElement.matches('.mlp-next')"):
+            break
+    for position in range(1, len(WALK) + 1):
+        assert visit.count == f"{position} of {len(WALK)}"
+        press("ArrowRight")
+    for key, count in {"Home": 1, "End": len(WALK), "ArrowLeft": len(WALK) - 1}.items():
+        press(key)
+        assert visit.count == f"{count} of {len(WALK)}"
+    press("Home")
+    press("Enter")  # on Next
+    assert visit.count == f"2 of {len(WALK)}"
+
+
+def test_keys_are_the_steppers_only_while_it_has_the_focus(visit: Visit) -> None:
+    visit.page.locator("#elsewhere").focus()
+    for key in ("ArrowRight", "End", "Home", " "):
+        visit.page.keyboard.press(key)
+    assert visit.count == f"1 of {len(WALK)}"
+    visit.find("td > input").focus()
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.keyboard.press("End")
+    assert visit.count == f"1 of {len(WALK)}"
+    visit.page.locator("h1").click()
+    visit.page.keyboard.press("ArrowRight")
+    assert visit.count == f"1 of {len(WALK)}"
+
+
+def test_scrubber_and_list_name_their_stops(visit: Visit) -> None:
+    scrubber = visit.find(".mlp-scrubber")
+    scrubber.focus()
+    visit.page.keyboard.press("ArrowRight")
+    assert visit.count == f"2 of {len(WALK)}"
+    assert scrubber.get_attribute("aria-valuetext") == f"2 of {len(WALK)}, forward: {WALK[1].title}"
+    visit.go(9)
+    assert scrubber.get_attribute("aria-valuetext") == f"10 of {len(WALK)}, backward: {WALK[9].title}"
+
+
+def test_each_stop_is_announced_in_words(visit: Visit) -> None:
+    visit.go(9)
+    assert visit.said == f"Step 10 of {len(WALK)}, backward. {WALK[9].words}"
+
+
+def test_play_walks_by_itself_and_announces_phases_only(opens: Opens) -> None:
+    visit = opens(motion="reduce")
+    assert visit.count == f"1 of {len(WALK)}"  # never by itself
+    visit.go(4)
+    visit.page.clock.install()
+    visit.button("Play").click()
+    said = []
+    for _ in range(3):
+        visit.page.clock.run_for(1800)
+        said.append((visit.count, visit.said))
+    assert said[0] == (f"6 of {len(WALK)}", f"Step 5 of {len(WALK)}, forward. {WALK[4].words}")
+    assert said[1] == (f"7 of {len(WALK)}", "Backward.")
+    assert said[2] == (f"8 of {len(WALK)}", "Backward.")
+    visit.button("Pause").click()
+    assert visit.said.startswith(f"Step 8 of {len(WALK)}, backward.")
+    visit.page.clock.run_for(10_000)
+    assert visit.count == f"8 of {len(WALK)}"
+
+
+def test_space_plays_where_no_control_has_the_focus(visit: Visit) -> None:
+    visit.find(".mlp-words").click()
+    visit.page.keyboard.press(" ")
+    assert visit.button("Pause").count() == 1
+    visit.page.keyboard.press(" ")
+    assert visit.button("Play").count() == 1
+
+
+def test_a_node_leads_to_the_step_that_made_it(visit: Visit) -> None:
+    visit.go(9)
+    visit.find(".mlp-node[data-variable=z]").click()
+    assert visit.count == f"{1 + [stop.id for stop in WALK].index('dJ-dz')} of {len(WALK)}"
+    visit.go(5)
+    visit.find(".mlp-node[data-variable=h]").focus()
+    card = visit.find(".mlp-card")
+    assert "Made by h = relu(z). Read by o = W⁽²⁾ h." in card.inner_text()
+    assert visit.tables("graph")["value, 4×1"] == ["3", "2", "0", "1"]
+    visit.page.keyboard.press("Enter")
+    assert visit.count == f"2 of {len(WALK)}"
+    assert visit.find(".mlp-node[data-variable=h]").get_attribute("aria-label") == "h, 4×1, 3, 2, 0, 1"
+    visit.button("Close").click()
+    assert not card.is_visible()
+
+
+def test_the_graph_lights_what_the_step_uses(opens: Opens) -> None:
+    visit = opens(Stepper(*diamond()).island())
+    walk = stops(diamond()[0])
+    visit.go([stop.id for stop in walk].index("dJ-dh"))
+    classes = visit.find(".mlp-node[data-variable=h]").get_attribute("class").split()
+    assert {"mlp-current", "mlp-filled", "mlp-pending"} <= set(classes)
+    assert "not final yet" in visit.find(".mlp-node[data-variable=h]").get_attribute("aria-label")
+    lit = visit.page.evaluate("[...document.querySelectorAll('.mlp-edge.mlp-current')].map(e => e.dataset.equation)")
+    assert sorted(lit) == ["5", "5"]
+    visit.go([stop.id for stop in walk].index("dJ-dh~2"))
+    assert "mlp-pending" not in visit.find(".mlp-node[data-variable=h]").get_attribute("class").split()
+
+
+# --- the numbers ----------------------------------------------------------------------------------------------------
+
+
+def expected(graph: Graph, run: Trace, stop: Stop) -> dict[str, Array]:
+    """What a stop reads and writes, by the beginning of its caption."""
+    found: dict[str, Array] = {}
+    sums: dict[str, Array] = {}
+    for step in run:
+        for name, share in step.contributions.items():
+            sums[name] = sums[name] + share if name in sums else share
+        if step.index not in stop.steps:
+            continue
+        if step.phase == "forward":
+            found |= {unicode_name(name): run[name] for name in (*step.reads, step.writes[0])}
+            continue
+        slope = f"∂{graph.objective}/∂{unicode_name(step.variable)}"
+        if step.writes[0] not in step.born:
+            found[f"{slope}, this share"] = step.contributions[step.variable]
+        found[slope] = sums[step.variable]
+        found |= {unicode_name(name): run[name] for name in step.reads if name in graph.variables}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("graph", "values"), [running_example(), running_example(5), running_example(2, "tanh"), diamond()]
+)
+def test_every_stop_shows_the_numbers_of_the_trace(opens: Opens, graph: Graph, values: Values) -> None:
+    visit, run = opens(Stepper(graph, values).island()), trace(graph, values)
+    for position, stop in enumerate(stops(graph)[:-1]):
+        visit.go(position)
+        shown = visit.tables()
+        for name, array in expected(graph, run, stop).items():
+            caption = next(c for c in shown if c.startswith(f"{name} "))
+            given = name in map(unicode_name, graph.given)
+            written = [f"{entry:g}".replace("-", "−") if given else number(entry) for entry in array.ravel()]
+            assert shown[caption] == written, (stop.id, name)
+
+
+def test_the_formula_has_symbols_with_shapes_and_then_the_numbers(visit: Visit) -> None:
+    visit.go(9)
+    symbols, filled = visit.page.evaluate(
+        "[...document.querySelectorAll('.mlp-formula')].map(f => f.textContent.replace(/\\s/g, ' '))"
+    )
+    assert "2×4" in symbols and "4×1" in symbols and "@" not in symbols
+    assert "3−20" not in filled and "3−6" not in filled
+    assert re.sub(r"[^\d.−]+", " ", filled.split("+=")[1]).split() == ["1−23201", "320 1−6−40−2".replace(" ", "")]
+
+
+def test_an_edit_changes_j_as_python_computes_it(visit: Visit) -> None:
+    for name, row, column, text, entry in [
+        ("W1", 1, 2, "0.5", 0.5),
+        ("W1", 1, 2, "−1,5", -1.5),
+        ("x", 3, 1, "2e-1", 0.2),
+    ]:
+        visit.entry(name, row, column).fill(text)
+        got = re.search(r"J = (\S+);", visit.changes)
+        assert got is not None
+        values = with_entry(name, row, column, entry, with_entry("W1", 1, 2, -1.5) if name == "x" else VALUES)
+        assert got[1] == number(objective(values), 5)
+    visit.go(12)
+    run = trace(GRAPH, values)
+    shown = next(entries for caption, entries in visit.tables().items() if caption.startswith("∂J/∂W⁽¹⁾ 4×3"))
+    assert shown == [number(entry) for entry in run["dJ/dW1"].ravel()]
+
+
+def test_any_given_entry_can_be_edited_at_any_stop(visit: Visit) -> None:
+    visit.open_all()
+    for position in range(len(WALK)):
+        visit.go(position)
+        fields = visit.page.locator(".mlp-panel-numbers td > input").count()
+        assert fields == sum(VALUES[name].size for name in GRAPH.given)
+
+
+def test_weight_decay_and_learning_rate_can_be_edited(visit: Visit) -> None:
+    visit.open_all()
+    visit.find(".mlp-more").get_by_label("λ in s").fill("0.2")
+    assert f"J = {number(4.5, 5)};" in visit.changes
+    visit.go(7)
+    assert "0.2·W⁽¹⁾" in visit.find(".mlp-panel-rule").inner_text()
+    assert "0.2" in visit.page.locator(".mlp-formula").nth(1).inner_text()
+    visit.go(13)
+    visit.find(".mlp-update input").fill("0.01")
+    assert visit.find(".mlp-more").get_by_label("learning rate η").input_value() == "0.01"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "The field is empty"),
+        ("abc", "“abc” is no number"),
+        ("1e400", "too large"),
+        ("1e200", "finite"),
+        ("<b>1</b>", "“<b>1</b>” is no number"),
+        ("NaN", "is no number"),
+        ("Infinity", "is no number"),
+    ],
+)
+def test_bad_input_is_refused_where_it_stands(visit: Visit, text: str, reason: str) -> None:
+    cell = visit.entry("W1", 1, 1)
+    cell.fill(text)
+    assert cell.get_attribute("aria-invalid") == "true"
+    complaint = visit.page.locator(f"#{cell.get_attribute('aria-describedby')}")
+    assert complaint.get_attribute("role") == "alert"
+    assert reason in complaint.inner_text() and "It stays 1." in complaint.inner_text()
+    assert visit.tables()["z 4×1, written"] == ["3", "2", "−2", "1"]
+    cell.blur()
+    assert cell.input_value() == "1" and cell.get_attribute("aria-invalid") is None
+    cell.fill("2")
+    assert complaint.inner_text() == ""
+    assert visit.tables()["z 4×1, written"] == ["4", "2", "−2", "1"]
+
+
+def test_labels_stay_one_hot_and_rates_positive(opens: Opens) -> None:
+    graph = network([3, 4, 2], activation="relu", loss="cross_entropy", weight_decay=0.1)
+    visit = opens(Stepper(graph, VALUES).island())
+    visit.open_all()
+    visit.entry("y", 1, 1).fill("0.5")
+    assert "one-hot" in visit.find(".mlp-more .mlp-complaint").inner_text()
+    for label, text, reason in [("λ in s", "-1", "0 or more"), ("learning rate η", "0", "more than 0")]:
+        visit.find(".mlp-more").get_by_label(label).fill(text)
+        assert reason in visit.find(".mlp-more .mlp-complaint").inner_text()
+    assert not visit.find(".mlp-note").is_visible()
+
+
+@pytest.mark.parametrize("activation", ["identity", "tanh", "sigmoid", "gelu"])
+def test_a_switched_activation_is_told_as_python_tells_it(visit: Visit, activation: str) -> None:
+    visit.open_all()
+    visit.find(".mlp-more").get_by_label("activation").select_option(activation)
+    other, _ = running_example(activation=activation)
+    run, walk = trace(other, VALUES), stops(other)
+    assert f"J = {number(float(run['J']), 5)};" in visit.changes or activation == "identity"
+    for position, stop in enumerate(walk[:-1]):
+        visit.go(position)
+        assert visit.find(".mlp-words").inner_text() == stop.words
+        for name, array in expected(other, run, stop).items():
+            if name not in map(unicode_name, other.given):
+                shown = visit.tables()
+                assert shown[next(c for c in shown if c.startswith(f"{name} "))] == [number(e) for e in array.ravel()]
+    visit.go(1)
+    symbol = {"sigmoid": "σ", "identity": "id"}.get(activation, activation)
+    assert visit.find("[data-equation='1'] .mlp-switched").text_content() == symbol
+    assert f"def {activation}(" in visit.find(".mlp-panel-code").inner_text()
+    visit.find(".mlp-more").get_by_label("activation").select_option("relu")
+    assert visit.find(".mlp-words").inner_text() == WALK[1].words
+    assert not visit.find(".mlp-note").is_visible()
+
+
+def test_a_loss_that_the_labels_do_not_fit_is_refused(opens: Opens) -> None:
+    visit = opens(Stepper(*running_example(5)).island())
+    visit.open_all()
+    loss = visit.find(".mlp-more").get_by_label("loss")
+    loss.select_option("cross_entropy")
+    assert "one-hot" in visit.find(".mlp-more .mlp-complaint").inner_text()
+    assert loss.input_value() == "squared_error"
+
+
+def test_reset_brings_the_books_numbers_back(visit: Visit) -> None:
+    visit.open_all()
+    visit.entry("W1", 1, 1).fill("7")
+    visit.find(".mlp-more").get_by_label("activation").select_option("tanh")
+    visit.find("[data-mistake=overwrite]").click()
+    visit.button("Reset").click()
+    assert visit.entry("W1", 1, 1).input_value() == "1"
+    assert visit.tables()["z 4×1, written"] == ["3", "2", "−2", "1"]
+    assert visit.find("[data-mistake=overwrite]").get_attribute("aria-pressed") == "false"
+    assert visit.find(".mlp-more").get_by_label("activation").input_value() == "relu"
+    assert not visit.find(".mlp-note").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("rate", "after"), [("0.01", "2.5496"), ("0.05", "1.0109"), ("0.1", "2.8739"), ("0.2", "14.013")]
+)
+def test_an_update_takes_one_step_and_begins_again(visit: Visit, rate: str, after: str) -> None:
+    visit.go(13)
+    visit.find(".mlp-update input").fill(rate)
+    assert f"from 3.5 to {after}" in visit.find(".mlp-outlook").inner_text()
+    visit.button("Update, and step again").click()
+    assert visit.count == f"1 of {len(WALK)}"
+    assert visit.said.startswith(f"Update 1: J from 3.5 to {after}. Step 1 of {len(WALK)}, forward.")
+    assert f"now it is {after}" in visit.changes
+    _, grads = value_and_grad(GRAPH, VALUES)
+    moved = (VALUES["W1"] - float(rate) * grads["W1"]).ravel()
+    shown = [float(text.replace("−", "-")) for text in visit.tables()["W⁽¹⁾ 4×3, read"]]
+    np.testing.assert_allclose(shown, moved, rtol=1e-12)
+    assert visit.page.evaluate("document.activeElement.matches('.mlp-next')")
+
+
+def test_beside_an_entry_stand_its_curve_its_gradient_and_its_difference(visit: Visit) -> None:
+    visit.entry("W1", 1, 1).focus()
+    lens = visit.find(".mlp-lens")
+    assert "W⁽¹⁾ row 1, column 1 = 1" in lens.inner_text()
+    facts = visit.page.evaluate("[...document.querySelectorAll('.mlp-lens td')].map(c => c.textContent)")
+    assert facts == ["1.1", "1.1"]
+    assert lens.locator("svg title").count() == 1 and lens.locator("svg .mlp-tangent").count() == 1
+    lens.get_by_role("slider").press("ArrowRight")
+    assert "= 1.1" in lens.inner_text()
+    assert visit.entry("W1", 1, 1).input_value() == "1.1"
+    visit.button("change the sign").click()
+    assert visit.entry("W1", 1, 1).input_value() == "−1.1"
+    assert f"J = {number(objective(with_entry('W1', 1, 1, -1.1)), 5)};" in visit.changes
+
+
+def test_a_corner_is_called_a_corner(visit: Visit) -> None:
+    visit.entry("W1", 4, 3).fill("2")  # then z₄ = 0
+    assert visit.tables()["z 4×1, written"][3] == "0"
+    assert "A corner: two slopes" in visit.find(".mlp-lens").inner_text()
+    assert "φ′(0) = 0" in visit.find(".mlp-lens").inner_text()
+
+
+def test_instalments_say_what_is_still_owed(visit: Visit) -> None:
+    visit.open_all()
+    rule = visit.find(".mlp-panel-rule")
+    assert "∂J/∂x is not computed: nobody asked for it." in rule.inner_text()
+    visit.go(7)
+    told = "0.1·W⁽¹⁾. Not final: 1 of 2 shares is in; z = W⁽¹⁾ x still owes one (stop 13)."
+    assert f"∂J/∂W⁽¹⁾ so far: {told}" in rule.inner_text()
+    visit.go(12)
+    assert "Final: all 2 shares are in." in rule.inner_text()
+
+
+def test_the_ledger_says_what_is_kept_and_why(visit: Visit) -> None:
+    visit.open_all()
+    visit.go(3)
+    memory = visit.find(".mlp-panel-memory")
+    rows = {row.split("\t")[0].split()[0]: row for row in memory.locator("tbody tr").all_inner_texts()}
+    assert "freed: after stop 2: relu's backward asks h instead" in rows["z"]
+    assert "kept: stop 10 multiplies by it and stop 12 asks where it was positive" in rows["h"]
+    for position, stop in enumerate(WALK[:-1]):
+        visit.go(position)
+        alive = trace(GRAPH, VALUES, "residuals").bytes(stop.steps[-1])
+        assert memory.locator("p").first.inner_text().startswith(f"{alive:,} bytes")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "guilty", "graph"),
+    [
+        ("overwrite", "W2", GRAPH),
+        ("drop_phi", "z", GRAPH),
+        ("update_mid_pass", "h", GRAPH),
+        ("hasty_order", "z", diamond()[0]),
+    ],
+)
+def test_a_broken_rule_turns_the_guilty_node_red(opens: Opens, mistake: str, guilty: str, graph: Graph) -> None:
+    visit = opens(Stepper(graph, VALUES).island())
+    visit.open_all()
+    assert "Every gradient agrees" in visit.find(".mlp-verdict").inner_text()
+    visit.find(f"[data-mistake={mistake}]").click()
+    assert visit.find(f"[data-mistake={mistake}]").get_attribute("aria-pressed") == "true"
+    assert visit.find(".mlp-verdict").inner_text().startswith(f"✗ ∂J/∂{unicode_name(guilty)} is wrong")
+    red = visit.page.evaluate("[...document.querySelectorAll('.mlp-guilty')].map(n => n.dataset.variable)")
+    assert red == [guilty]
+    visit.find(f"[data-mistake={mistake}]").click()
+    assert "Every gradient agrees" in visit.find(".mlp-verdict").inner_text()
+
+
+def test_a_wrong_order_does_no_harm_without_a_second_reader(visit: Visit) -> None:
+    visit.open_all()
+    visit.find("[data-mistake=hasty_order]").click(force=True)
+    assert visit.find("[data-mistake=hasty_order]").get_attribute("aria-pressed") == "false"
+    assert "Every gradient agrees" in visit.find(".mlp-verdict").inner_text()
+
+
+# --- addresses, memory of the browser, damage -----------------------------------------------------------------------
+
+
+def test_the_address_names_a_stop_and_follows_without_history(opens: Opens) -> None:
+    visit = opens(address="#stepper:dJ-dW2")
+    assert visit.count == f"10 of {len(WALK)}"
+    before = visit.page.evaluate("history.length")
+    visit.button("Next").click()
+    assert visit.page.evaluate("location.hash") == "#stepper:dJ-dh"
+    assert visit.page.evaluate("history.length") == before
+    visit.page.evaluate("location.hash = '#stepper:back-s'")
+    visit.settle()
+    assert visit.count == f"8 of {len(WALK)}"
+    visit.page.evaluate("location.hash = '#stepper:nowhere'")
+    visit.page.evaluate("location.hash = '#%E0%A4%A'")
+    visit.settle()
+    assert visit.count == f"8 of {len(WALK)}"
+
+
+def test_several_steppers_share_a_page(opens: Opens) -> None:
+    visit = opens(
+        Stepper(GRAPH, VALUES, name="one").island(), Stepper(*diamond(), name="two", step=3).island(), address="#two:L"
+    )
+    counts = visit.page.locator(".mlp-count").all_inner_texts()
+    assert counts == [f"1 of {len(WALK)}", f"4 of {len(stops(diamond()[0]))}"]
+    ids = visit.page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+
+
+def test_what_the_reader_opens_is_remembered(opens: Opens) -> None:
+    visit = opens()
+    opened = "[...document.querySelectorAll('.mlp-panel[open] > summary')].map(s => s.textContent)"
+    assert visit.page.evaluate(opened) == ["Graph", "Formula", "Numbers"]
+    visit.find(".mlp-panel-memory summary").click()
+    visit.find(".mlp-panel-numbers summary").click()
+    visit.settle()
+    visit.page.reload()
+    assert visit.page.evaluate(opened) == ["Graph", "Formula", "Memory"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda told: told.update(version=99), "newer version"),
+        (lambda told: told.update(format="other"), "not what this page can show"),
+        (lambda told: told.update(view="other"), "no view called"),
+        (lambda told: told.pop("graph"), "damaged"),
+        (lambda told: told["values"].update(x=[[1.0]]), "expected shape"),
+        (lambda told: told["values"].pop("y"), "received"),
+    ],
+)
+def test_a_foreign_or_damaged_state_leaves_the_figure_and_says_so(
+    opens: Opens, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    visit = opens(tampered(Stepper(GRAPH, VALUES).island(), change))
+    assert message in visit.page.locator("figure .mlp-message").inner_text()
+    assert visit.page.locator("figure img").count() == 1
+    assert visit.page.locator("figcaption").is_visible()
+
+
+def test_a_state_that_is_no_json_leaves_the_figure_too(opens: Opens) -> None:
+    island = Stepper(GRAPH, VALUES).island()
+    visit = opens(re.sub(r'(<script type="application/json">).*(</script>)', r"\1{oops\2", island, flags=re.DOTALL))
+    assert "damaged" in visit.page.locator("figure .mlp-message").inner_text()
+    assert visit.page.locator("figure img").count() == 1
+
+
+def tampered(island: str, change: Callable[[dict[str, Any]], Any], svg: Callable[[str], str] = str) -> str:
+    """An island whose state or picture somebody has changed."""
+    head, text, tail = re.split(r'(?<=<script type="application/json">)(.*)(?=</script>)', island, flags=re.DOTALL)
+    told = json.loads(text)
+    change(told["state"])
+    told["svg"] = svg(told["svg"])
+    return head + json.dumps(told).replace("<", "\\u003c") + tail
+
+
+def test_nothing_from_outside_becomes_markup(opens: Opens) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+
+    def rename(told: dict[str, Any]) -> None:
+        text = json.dumps(told).replace('"z"', json.dumps(hostile)).replace("z = W", f"{hostile} = W")
+        told.clear()
+        told.update(json.loads(text.replace("dJ/dz", f"dJ/d{hostile}")))
+        told["stops"][0]["formula"] = ["math", ["script", "alert(1)"], ["mi", hostile], ["annotation-xml", "x"]]
+
+    def inject(svg: str) -> str:
+        bad = '<script>alert(1)</script><image href="http://outside.example/x.png"/><a href="javascript:alert(1)"/>'
+        bad += '<style>@import url("http://outside.example/x.css")</style><g onclick="alert(1)" class="g"/>'
+        bad += '<foreignObject><iframe xmlns="http://www.w3.org/1999/xhtml" src="javascript:alert(1)"/></foreignObject>'
+        return svg.replace("</svg>", f"{bad}</svg>").replace("<svg ", '<svg onload="alert(1)" ')
+
+    visit = opens(tampered(Stepper(GRAPH, VALUES).island(), rename, inject))
+    visit.open_all()
+    for position in range(len(WALK)):
+        visit.go(position)
+    inside = visit.page.locator(".mlp-root")
+    assert inside.locator("img, script, iframe, image, a, foreignObject, annotation-xml").count() == 0
+    assert (
+        visit.page.evaluate("[...document.querySelectorAll('.mlp-root *')].some(e => e.onclick || e.onload)") is False
+    )
+    assert hostile in visit.find(".mlp-stops").inner_text()
+
+
+# --- for everyone, on every screen ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_everyone_can_use_every_stop(opens: Opens, look: str) -> None:
+    """axe finds nothing against WCAG A and AA, nothing is wider than the screen, no label is under 11 px."""
+    visit = opens(Stepper(GRAPH, VALUES, show=PANELS).island(), look=look)
+    visit.page.set_viewport_size({"width": LOOKS[look][0], "height": 6000})  # all at once, nothing under the bar
+    visit.open_all()
+    visit.page.evaluate(Axe().axe_script)
+    visit.entry("W2", 1, 1).fill("x")
+    for position in range(len(WALK)):
+        visit.go(position)
+        if position == 8:
+            visit.find(".mlp-node[data-variable=W1]").focus()
+            visit.find("[data-mistake=drop_phi]").click()
+        visit.settle()
+        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert small_text(visit.page) == []
+        found = visit.page.evaluate(
+            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
+        )
+        wrong = [
+            f"stop {position + 1}, {violation['id']}: {node['failureSummary']}\n{node['html'][:300]}"
+            for violation in found["violations"]
+            for node in violation["nodes"]
+        ]
+        assert not wrong, "\n\n".join(wrong[:5])
+
+
+def small_text(page: Page) -> list[str]:
+    """Text that is shown smaller than 11 pixels, in the picture too."""
+    return page.evaluate(  # type: ignore[no-any-return]
+        """() => {
+          const small = [];
+          const walk = document.createTreeWalker(document.querySelector(".mlp-stepper"), NodeFilter.SHOW_TEXT);
+          while (walk.nextNode()) {
+            const node = walk.currentNode.parentElement;
+            if (!walk.currentNode.data.trim() || !node.checkVisibility()) continue;
+            if (node.closest(".mlp-unseen, style, desc, title")) continue;
+            const svg = node.closest("svg");
+            const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+            if (parseFloat(getComputedStyle(node).fontSize) * scale < 10.99) small.push(node.outerHTML.slice(0, 200));
+          }
+          return small;
+        }"""
+    )
+
+
+def test_on_a_phone_back_and_next_stay_at_the_bottom(opens: Opens) -> None:
+    visit = opens(look="phone")
+    open_panels = visit.page.evaluate(
+        "[...document.querySelectorAll('.mlp-panel[open] > summary')].map(s => s.textContent)"
+    )
+    assert open_panels == ["Graph", "Formula"]
+    for name in ("Back", "Next"):
+        box = visit.button(name).bounding_box()
+        assert box is not None and box["height"] >= 44 and 844 - 60 <= box["y"] + box["height"] <= 844
+    visit.open_all()
+    visit.page.evaluate("scrollTo(0, 900)")
+    box = visit.button("Next").bounding_box()
+    assert box is not None and 844 - 60 <= box["y"] + box["height"] <= 844
+
+
+def test_a_large_matrix_is_a_map_with_words(opens: Opens) -> None:
+    graph = network([12, 9, 2], batch=3)
+    rng = np.random.default_rng(0)
+    values = graph.init(0) | {"x": rng.normal(size=(12, 3)), "y": rng.normal(size=(2, 3))}
+    visit = opens(Stepper(graph, values).island())
+    assert visit.find(".mlp-map").locator("td").count() == 108
+    words = visit.find(".mlp-array .mlp-caption").first.inner_text()
+    assert "W⁽¹⁾ 9×12" in words and f"from {number(values['W1'].min())} to {number(values['W1'].max())}" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "graph", "limit"),
+    [
+        ("running example", GRAPH, 16.0),
+        ("depth 20, width 8, batch 4", network([8] * 21, batch=4, activation="tanh"), 50.0),
+    ],
+)
+def test_a_step_is_quick(opens: Opens, name: str, graph: Graph, limit: float) -> None:
+    rng = np.random.default_rng(0)
+    given = {key: rng.normal(size=graph.variables[key].shape) for key in graph.inputs}
+    visit = opens(Stepper(graph, VALUES if graph is GRAPH else graph.init(0) | given).island())
+    times = visit.page.evaluate(
+        """() => {
+          const [next, first] = [".mlp-next", ".mlp-first"].map(s => document.querySelector(s));
+          const times = [];
+          for (let k = 0; k < 200; k++) {
+            const start = performance.now();
+            (next.getAttribute("aria-disabled") === "true" ? first : next).click();
+            document.body.offsetHeight; // laid out
+            times.push(performance.now() - start);
+          }
+          return times;
+        }"""
+    )
+    p95 = quantiles(times, n=20)[-1]
+    print(f"{name}: a step takes {np.median(times):.1f} ms in the median, {p95:.1f} ms at the 95th percentile")
+    assert p95 < limit
+
+
+def test_the_page_script_stays_small() -> None:
+    size = len(bundle.page_script().encode())
+    print(f"page script: {size:,} bytes")
+    assert size < 100_000
