@@ -13,9 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Page, sync_playwright
-
-from tests.book.browser import launch
+from playwright.sync_api import Browser, Page
 
 CELLS = [
     "import mlp\nview = mlp.Stepper(*mlp.examples.running_example())\nview",
@@ -31,7 +29,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Page]:
     """JupyterLab, on this machine only, with a notebook open in a browser."""
     folder, port = tmp_path_factory.mktemp("lab"), free_port()
     notebook = nbformat.v4.new_notebook(
@@ -59,14 +57,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
             except OSError:
                 assert server.poll() is None, (folder / "log").read_text()
                 time.sleep(0.2)
-        with sync_playwright() as playwright:
-            browser = launch(playwright)
-            page = browser.new_page(viewport={"width": 1300, "height": 1400})
-            page.goto(f"{address}lab/tree/stepper.ipynb?reset")
-            page.locator(".jp-Notebook .jp-CodeCell").nth(2).wait_for(timeout=60_000)
-            page.get_by_text("Python 3 | Idle").or_(page.locator("[data-status='idle']")).first.wait_for(timeout=60_000)
-            yield page
-            browser.close()
+        page = browser.new_page(viewport={"width": 1300, "height": 1400})
+        page.goto(f"{address}lab/tree/stepper.ipynb?reset")
+        page.locator(".jp-Notebook .jp-CodeCell").nth(2).wait_for(timeout=60_000)
+        page.get_by_text("Python 3 | Idle").or_(page.locator("[data-status='idle']")).first.wait_for(timeout=60_000)
+        yield page
+        page.close()
     finally:
         server.terminate()
         server.wait(20)
