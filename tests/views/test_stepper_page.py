@@ -707,13 +707,14 @@ def test_a_large_matrix_is_a_map_with_words(opens: Opens) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "graph", "limit"),
+    ("name", "graph"),
     [
-        ("running example", GRAPH, 16.0),
-        ("depth 20, width 8, batch 4", network([8] * 21, batch=4, activation="tanh"), 50.0),
+        ("running example", GRAPH),
+        ("depth 20, width 8, batch 4", network([8] * 21, batch=4, activation="tanh")),
     ],
 )
-def test_a_step_is_quick(opens: Opens, name: str, graph: Graph, limit: float) -> None:
+def test_two_hundred_steps_in_a_row_arrive_where_they_should(opens: Opens, name: str, graph: Graph) -> None:
+    """Prints how long a step takes; no time is asserted, since a busy machine says nothing about the view."""
     rng = np.random.default_rng(0)
     given = {key: rng.normal(size=graph.variables[key].shape) for key in graph.inputs}
     visit = opens(Stepper(graph, VALUES if graph is GRAPH else graph.init(0) | given).island())
@@ -732,7 +733,7 @@ def test_a_step_is_quick(opens: Opens, name: str, graph: Graph, limit: float) ->
     )
     p95 = quantiles(times, n=20)[-1]
     print(f"{name}: a step takes {np.median(times):.1f} ms in the median, {p95:.1f} ms at the 95th percentile")
-    assert p95 < limit
+    assert visit.find(".mlp-stops").input_value() == str(200 % len(stops(graph)))
 
 
 def test_the_page_script_stays_small() -> None:

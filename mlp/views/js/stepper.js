@@ -18,7 +18,7 @@ const NARROW = "(max-width: 36rem)";
 class Lab {
   constructor(told, nested) {
     this.told = told;
-    this.shapes = Object.fromEntries(told.graph.variables.map(({ name, shape }) => [name, shape]));
+    this.shapes = dictionary(Object.fromEntries(told.graph.variables.map(({ name, shape }) => [name, shape])));
     this.given = told.graph.variables.filter(({ role }) => role !== "intermediate").map(({ name }) => name);
     this.parameters = parametersOf(told.graph);
     this.reset();
@@ -696,48 +696,49 @@ function slotNode({ lab, stop }, slot) {
   if (what === "instalment") return mathMatrix(lab.result.steps[Number(name)].instalment, { class: "mlp-of-cotangent" });
   if (what === "new") return mathMatrix(lab.updated()[name], { class: "mlp-of-value" });
   if (what) return mathNode("mn", {}, format(lab.graph.equations.find(({ output }) => output === name).attrs[what.slice(0, -3)]));
-  const matrix = lab.arrayAt(slot, at);
   const isCotangent = lab.variableOf(slot) !== slot;
+  const matrix = stop.phase === "update" && !isCotangent ? lab.values[slot] : lab.arrayAt(slot, at);
   return matrix ? mathMatrix(matrix, { class: isCotangent ? "mlp-of-cotangent" : "mlp-of-value" }) : mathNode("mtext", {}, "?");
 }
 
 // --- the numbers -----------------------------------------------------------------------------------------------------
 
 function numbersPanel(view) {
-  const complaint = complaintBox();
   const lens = entryLens(view);
   const arrays = element("div", { class: "mlp-arrays" });
   const hint = element("p", { class: "mlp-hint" }, "Numbers in a frame can be changed; everything follows.");
-  const more = settings(view, lens);
-  const body = element("div", {}, hint, arrays, complaint.element, lens.element, more.element);
+  const givenTable = givenTables(view, lens);
+  const more = settings(view, givenTable);
+  const body = element("div", {}, hint, arrays, lens.element, more.element);
   let tables = [];
-  const fill = () => tables.forEach(({ table, read }) => table.refresh(read()));
   const draw = () => {
     const shownArrays = arraysOf(view);
-    tables = shownArrays.map((array) => tableOf(view, array, lens, complaint));
-    arrays.replaceChildren(...tables.map(({ table }) => table.element));
-    hint.hidden = !shownArrays.some(({ given }) => given);
-    complaint.say(null);
+    const given = shownArrays.filter(({ isGiven }) => isGiven).map(({ key }) => key);
+    tables = shownArrays.map((array) => (array.isGiven ? givenTable(array.key) : arrayTable(array)));
+    arrays.replaceChildren(...tables.map((table) => table.element));
+    hint.hidden = given.length === 0;
     lens.draw();
-    more.draw(shownArrays.map(({ given }) => given));
+    more.draw(given);
   };
   const refresh = () => {
-    fill();
+    tables.forEach((table) => table.refresh());
     lens.draw();
     more.refresh();
   };
   return { key: "numbers", title: "Numbers", body, draw, refresh };
 }
 
-/** The arrays that a stop reads and writes, each with how to read it now; `given` names one whose entries can change. */
+/** The arrays that a stop reads and writes, each with how to read it now; entries of a given one can be changed. */
 function arraysOf(view) {
   const { lab, stop } = view;
   const found = new Map();
-  const add = (key, caption, read, role, given = null) => found.has(key) || found.set(key, { key, caption, read, role, given });
+  const add = (key, caption, read, role, isGiven = false) => {
+    if (!found.has(key)) found.set(key, { key, caption, read, role, isGiven });
+  };
   const reads = (array, index) => {
-    const given = lab.given.includes(array) ? array : null;
-    const isCotangent = lab.variableOf(array) !== array;
-    add(array, [lab.label(array), "read"], () => lab.arrayAt(array, index), isCotangent ? "cotangent" : "value", given);
+    const read = () => lab.arrayAt(array, index);
+    const role = lab.variableOf(array) === array ? "value" : "cotangent";
+    add(array, [lab.label(array), "read"], read, role, lab.given.includes(array) && read() === lab.values[array]);
   };
   for (const { index, phase, reads: names, writes, first, final } of view.steps.slice(0, AT_ONCE)) {
     names.forEach((name) => reads(name, index));
@@ -751,7 +752,7 @@ function arraysOf(view) {
   }
   if (stop.phase === "update") {
     for (const name of lab.parameters.slice(0, AT_ONCE)) {
-      reads(name, Infinity);
+      reads(name, 0);
       reads(cotangentName(lab.graph, name), Infinity);
       add(`new ${name}`, [`${unicodeName(name)} after the update`, "to come"], () => lab.updated()[name], "value");
     }
@@ -759,12 +760,30 @@ function arraysOf(view) {
   return [...found.values()];
 }
 
-function tableOf(view, { caption: [name, what], read, role, given }, lens, complaint) {
+function arrayTable({ caption: [name, what], read, role }, entry = null) {
   const matrix = read();
   const caption = [element("strong", {}, name), ` ${sizeText(matrix.shape)}, ${what}`];
-  const isEditable = given && matrix.data.length <= IN_TABLE;
-  const entry = isEditable ? (index) => entryField(view, given, index, lens, complaint) : null;
-  return { table: matrixTable(caption, matrix, { className: `mlp-is-${role}`, entry }), read };
+  const table = matrixTable(caption, matrix, { className: `mlp-is-${role}`, entry });
+  return { element: table.element, refresh: () => table.refresh(read()) };
+}
+
+/** A table for each given array, made once and shown wherever it is wanted, with its own place for reasons. */
+function givenTables(view, lens) {
+  const made = new Map();
+  const make = (name) => {
+    const complaint = complaintBox();
+    const array = { caption: [unicodeName(name), "given"], read: () => view.lab.values[name], role: "value" };
+    const isEditable = view.lab.values[name].data.length <= IN_TABLE;
+    const table = arrayTable(array, isEditable ? (index) => entryField(view, name, index, lens, complaint) : null);
+    return { element: element("div", {}, table.element, complaint.element), refresh: table.refresh, complaint };
+  };
+  return (name) => {
+    if (!made.has(name)) made.set(name, make(name));
+    const table = made.get(name);
+    table.complaint.say(null);
+    table.refresh();
+    return table;
+  };
 }
 
 /** A field for one entry of what the reader may change; with the focus, the entry goes under the lens. */
@@ -779,13 +798,13 @@ function entryText(name, index) {
 }
 
 /** Everything that can be changed: the other given arrays, λ, η, activation and loss. */
-function settings(view, lens) {
+function settings(view, givenTable) {
   const complaint = complaintBox();
   const places = element("div", { class: "mlp-arrays" });
   const knobs = knobsOf(view, complaint);
   const row = element("div", { class: "mlp-settings" }, ...knobs.elements);
   const reset = button([icon("↺"), " Reset everything"], () => view.reset(), { class: "mlp-reset" });
-  const fold = element("details", { class: "mlp-more" }, element("summary", {}, "Change anything"), row, places, complaint.element, reset);
+  const fold = element("details", { class: "mlp-more" }, element("summary", {}, "Change anything"), row, complaint.element, places, reset);
   let tables = [];
   let beside = []; // what the stop shows anyway
   let drawnBeside = null;
@@ -795,16 +814,14 @@ function settings(view, lens) {
     if (drawnBeside === beside.join()) return refresh();
     drawnBeside = beside.join();
     knobs.refresh();
-    const others = view.lab.given.filter((name) => !beside.includes(name));
-    const array = (name) => ({ caption: [unicodeName(name), "given"], read: () => view.lab.values[name], role: "value", given: name });
-    tables = others.map((name) => tableOf(view, array(name), lens, complaint));
-    places.replaceChildren(...tables.map(({ table }) => table.element));
+    tables = view.lab.given.filter((name) => !beside.includes(name)).map(givenTable);
+    places.replaceChildren(...tables.map((table) => table.element));
     complaint.say(null);
   };
   const refresh = () => {
     if (!fold.open) return;
     knobs.refresh();
-    tables.forEach(({ table, read }) => table.refresh(read()));
+    tables.forEach((table) => table.refresh());
   };
   fold.addEventListener("toggle", () => draw());
   return { element: fold, draw, refresh };
