@@ -252,7 +252,7 @@ def test_a_node_leads_to_the_step_that_made_it(visit: Visit) -> None:
     visit.find(".mlp-node[data-variable=h]").focus()
     card = visit.find(".mlp-card")
     assert "Made by h = relu(z). Read by o = W⁽²⁾ h." in card.inner_text()
-    assert visit.tables("graph")["value, 4×1"] == ["3", "2", "0", "1"]
+    assert card.locator("td").all_inner_texts()[-4:] == ["3", "2", "0", "1"]
     visit.page.keyboard.press("Enter")
     assert visit.count == f"2 of {len(WALK)}"
     assert visit.find(".mlp-node[data-variable=h]").get_attribute("aria-label") == "h, 4×1, 3, 2, 0, 1"
@@ -525,6 +525,26 @@ def test_a_broken_rule_turns_the_guilty_node_red(opens: Opens, mistake: str, gui
     assert red == [guilty]
     visit.find(f"[data-mistake={mistake}]").click()
     assert "Every gradient agrees" in visit.find(".mlp-verdict").inner_text()
+
+
+def test_a_broken_rule_is_confessed_where_its_formula_stands(opens: Opens) -> None:
+    graph, values = diamond()
+    visit, walk = opens(Stepper(graph, values).island()), [stop.id for stop in stops(graph)]
+    visit.open_all()
+    false = {
+        "overwrite": {"dJ-dW2", "dJ-dh~2", "dJ-dW1"},
+        "drop_phi": {"dJ-dz"},
+        "update_mid_pass": {"dJ-dW2", "dJ-dh~2", "dJ-dW1"},
+        "hasty_order": {"dJ-dz"},
+    }
+    for mistake, expected_stops in false.items():
+        visit.find(f"[data-mistake={mistake}]").click()
+        confessed = set()
+        for position, stop in enumerate(walk):
+            visit.go(position)
+            if visit.find(".mlp-broken").is_visible():
+                confessed.add(stop)
+        assert confessed == expected_stops, mistake
 
 
 def test_a_wrong_order_does_no_harm_without_a_second_reader(visit: Visit) -> None:

@@ -108,7 +108,12 @@ class Lab {
   }
 
   get isChanged() {
-    if (this.updates || this.broken || this.lr !== this.told.lr || this.graph !== this.told.graph) return true;
+    return Boolean(this.updates || this.broken || this.lr !== this.told.lr || this.isEdited);
+  }
+
+  /** Whether J is about other numbers than the book's. */
+  get isEdited() {
+    if (this.graph !== this.told.graph) return true;
     const book = this.matrices(this.told.values);
     return this.given.some((name) => this.values[name].data.some((number, k) => number !== book[name].data[k]));
   }
@@ -155,10 +160,28 @@ class Lab {
     return (before.at(-1) ?? {}).total ?? null;
   }
 
-  /** An array by its name, "z" or "dJ/dz", as a step finds it. */
+  /** An array by its name, "z" or "dJ/dz", as a step reads it: in the wrong order, a cotangent after its first share. */
   arrayAt(array, step) {
     const name = this.variableOf(array);
-    return name === array ? this.valueAt(name, step) : this.cotangentAt(name, step);
+    if (name === array) return this.valueAt(name, step);
+    return this.isHasty(name) && step < this.result.steps.length ? this.shares(name)[0].total : this.cotangentAt(name, step);
+  }
+
+  /** Whether a cotangent is passed on too early. */
+  isHasty(name) {
+    return this.broken === "hasty_order" && this.shares(name).length > 1;
+  }
+
+  /** What a step does wrong because a rule is broken on purpose; null if nothing. */
+  wrongdoing({ phase, equation, variable, first, reads, index, updated }) {
+    if (phase === "forward" || !this.broken) return null;
+    const { op, output } = this.graph.equations[equation];
+    if (this.broken === "overwrite") return first ? null : "what was there is replaced, not added to";
+    if (this.broken === "drop_phi") return OPS[op].activation ? "φ′ is left out" : null;
+    if (this.broken === "hasty_order") return this.isHasty(output) ? `${this.label(reads[0])} is read before all its shares are in` : null;
+    if (updated) return `${unicodeName(variable)} is updated now, before the pass is over`;
+    const moved = reads.slice(1).find((name) => this.valueAt(name, index) !== this.result.values[name]);
+    return moved ? `${unicodeName(moved)}, which is read here, has been updated already` : null;
   }
 
   /** The variable that an array belongs to: of "dJ/dz", z. */
@@ -232,10 +255,11 @@ class StepperView {
     this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
     this.panels = [graphPanel, formulaPanel, numbersPanel, rulePanel, memoryPanel, codePanel, checkPanel].map((make) => make(this));
     const [graph, ...others] = this.panels.map((panel) => this.fold(panel));
+    const [{ card }] = this.panels; // below the controls, which so stay where they are
     this.root = element(
       "div",
       { class: "mlp-stepper", role: "group", "aria-label": `Stepper through ${unicodeName(this.lab.graph.objective)}`, tabindex: "-1" },
-      ...[this.head.element, graph, this.controls.element, this.says.element, ...others, this.status],
+      ...[this.head.element, graph, this.controls.element, this.says.element, card, ...others, this.status],
     );
     this.root.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys to the view
     place.replaceChildren(this.root);
@@ -251,7 +275,7 @@ class StepperView {
       if (panel.fold.open === open && !(recalled(key) ?? {})[panel.key]) return;
       remember(key, { ...recalled(key), [panel.key]: panel.fold.open });
     });
-    panel.fold.addEventListener("toggle", () => panel.fold.open && panel.draw());
+    panel.fold.addEventListener("toggle", () => (panel.fold.open ? panel.draw() : panel.closed?.()));
     return panel.fold;
   }
 
@@ -467,12 +491,13 @@ function saysOf(view) {
   return { element: element("div", { class: "mlp-says" }, words, step.element, note), draw };
 }
 
-function changesText({ updates, before, result, bookJ, broken, graph }) {
+function changesText({ updates, before, result, bookJ, broken, graph, isEdited, lr, told }) {
   const J = unicodeName(graph.objective);
   const times = `${updates} ${updates === 1 ? "update" : "updates"}`;
   const moved = updates ? `${times} so far: ${J} was ${format(before, 5)} before the last one, now it is ${format(result.J, 5)}.` : "";
-  const edited = updates ? "" : `Your numbers: ${J} = ${format(result.J, 5)}; the book's give ${format(bookJ, 5)}.`;
-  return [moved, edited, broken ? "One rule is broken on purpose." : ""].filter(Boolean).join(" ");
+  const edited = updates || !isEdited ? "" : `Your numbers: ${J} = ${format(result.J, 5)}; the book's give ${format(bookJ, 5)}.`;
+  const rate = lr === told.lr ? "" : `η is ${format(lr)}.`;
+  return [moved, edited, rate, broken ? "One rule is broken on purpose." : ""].filter(Boolean).join(" ");
 }
 
 /** At the last stop: the learning rate, J before and after, and the button. */
@@ -508,13 +533,12 @@ function graphPanel(view) {
   const svg = picture(view.model.get("svg"));
   const card = nodeCard(view);
   const box = scrollBox("Graph", { class: "mlp-graph-box" }, svg ?? element("p", {}, "The picture of this graph is damaged."));
-  const body = element("div", {}, box, card.element);
   const nodes = svg ? nodesOf(svg, view, card) : { variables: new Map(), operators: [], edges: [] };
   const draw = () => {
     if (svg) light(view, svg, nodes, box);
     card.draw();
   };
-  return { key: "graph", title: "Graph", body, draw };
+  return { key: "graph", title: "Graph", body: box, card: card.element, draw, closed: () => card.show(null) };
 }
 
 /** The picture's parts by what they stand for; squares become buttons. */
@@ -681,11 +705,15 @@ function formulaPanel(view) {
   const symbols = element("div", { class: "mlp-formula" });
   const numbers = element("div", { class: "mlp-formula" });
   const box = scrollBox("Formula, in symbols and in numbers", { class: "mlp-formula-box" }, symbols, numbers);
+  const warning = element("p", { class: "mlp-broken" });
   const draw = () => {
+    const wrong = view.steps.map((step) => view.lab.wrongdoing(step)).find(Boolean);
+    warning.hidden = !wrong;
+    warning.textContent = wrong ? `✗ Broken on purpose: ${wrong}.` : "";
     symbols.replaceChildren(...formulaRows(view.stop.formula));
     numbers.replaceChildren(...formulaRows(view.stop.numbers, (k) => slotNode(view, view.stop.slots[k])));
   };
-  return { key: "formula", title: "Formula", body: box, draw };
+  return { key: "formula", title: "Formula", body: element("div", {}, box, warning), draw };
 }
 
 /** The numbers that go where a formula has "@k". */
@@ -964,6 +992,7 @@ function curveChart(lab, { name, index, centre }, w, { gradient, slope, corner }
   const [fall, rise] = [J - low + room, high - J + room].map((span) => Math.min(REACH * 0.4, span / (Math.abs(gradient) || 1)));
   const [before, after] = gradient > 0 ? [fall, rise] : [rise, fall]; // so that a steep tangent stays inside
   const labels = [
+    drawn("text", { x: left + 7, y: 18 }, unicodeName(lab.graph.objective)),
     drawn("text", { x: left - 6, y: y(high) + 4, "text-anchor": "end" }, format(high, 3)),
     drawn("text", { x: left - 6, y: y(low) + 4, "text-anchor": "end" }, format(low, 3)),
     ...[centre - REACH, centre, centre + REACH].map((number, k) => {
@@ -1141,8 +1170,8 @@ function codePanel(view) {
 const BREAKS = {
   overwrite: { label: "= for +=", why: "a share that came later replaced what was there, instead of being added" },
   drop_phi: { label: "drop φ′", why: "its cotangent went through the activation as if the slope were 1 everywhere" },
-  update_mid_pass: { label: "update in mid-pass", why: "a weight that it is computed with had been updated already, before the pass was over" },
-  hasty_order: { label: "wrong order", why: "a cotangent before it was passed on after its first share, while others were still owed" },
+  update_mid_pass: { label: "update in mid-pass", why: "a weight that it is made with had been updated already, before the pass was over" },
+  hasty_order: { label: "wrong order", why: "the cotangent that it is made from was passed on after its first share, while others were still owed" },
 };
 
 function checkPanel(view) {
