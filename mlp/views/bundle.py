@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 FRAGMENTS = ("evaluator.js", "kit.js", "stepper.js")
+STYLES = ("views.css",)
 
 
 @cache
@@ -23,8 +24,9 @@ def fragments() -> str:
 
 @cache
 def style() -> str:
-    """The style sheet, for both."""
-    return (files("mlp.views") / "js" / "views.css").read_text("utf-8")
+    """The style sheets, one after the other, for both."""
+    folder = files("mlp.views") / "js"
+    return "\n".join((folder / name).read_text("utf-8") for name in STYLES)
 
 
 def module() -> str:
