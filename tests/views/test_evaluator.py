@@ -18,6 +18,7 @@ from mlp.examples import diamond, running_example
 from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array
 from mlp.text import number
 from tests.cases import random_graph, random_network, random_values, small_values
+from tests.views.shipped import minified
 
 EVALUATOR = Path(__file__).parents[2] / "mlp" / "views" / "js" / "evaluator.js"
 SOURCE = EVALUATOR.read_text("utf-8")
@@ -39,11 +40,24 @@ const rows = (matrices) => Object.fromEntries(Object.entries(matrices).map(([nam
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
     """An empty page with the evaluator in it, and nothing else."""
+    yield from page_with(browser, SOURCE + HELPERS)
+
+
+@pytest.fixture(scope="module")
+def page_as_shipped(browser: Browser) -> Iterator[Page]:
+    """The same with the evaluator as the book's extension writes it."""
+    offered = ", ".join([*USES, "dictionary"])
+    script = f"(() => {{{SOURCE}\nObject.assign(globalThis, {{ {offered} }}); }})();"
+    yield from page_with(browser, minified(script) + HELPERS)
+
+
+def page_with(browser: Browser, script: str) -> Iterator[Page]:
+    """An empty page with a script; at the end nothing may have gone wrong, nor been asked for."""
     page = browser.new_page()
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("request", lambda request: trouble.append(request.url))
-    page.add_script_tag(content=SOURCE + HELPERS)
+    page.add_script_tag(content=script)
     yield page
     page.close()
     assert trouble == []
@@ -157,7 +171,11 @@ def distance(actual: object, expected: Array) -> float:
     return float(np.abs(array - expected).max() / max(1.0, np.abs(expected).max()))
 
 
-def test_every_value_cotangent_and_instalment_is_that_of_the_engine(page: Page) -> None:
+@pytest.mark.parametrize("script", ["page", "page_as_shipped"])
+def test_every_value_cotangent_and_instalment_is_that_of_the_engine(
+    request: pytest.FixtureRequest, script: str
+) -> None:
+    page: Page = request.getfixturevalue(script)
     code = """
         const { J, values: all, cotangents, steps, overflow } = run(graph, values);
         const instalments = steps.map(({ instalment }) => instalment && toRows(instalment));

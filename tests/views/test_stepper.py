@@ -123,8 +123,7 @@ def test_two_views_of_one_page_can_have_names() -> None:
     assert ids == {"one", "two"}
 
 
-def test_the_script_is_small_and_asks_for_nothing() -> None:
+def test_the_script_asks_for_nothing() -> None:
     script = bundle.page_script()
-    assert len(script.encode()) < 100_000
     for word in ("import(", "import ", "eval(", "innerHTML", "http://cdn", "https://"):
         assert word not in script, word

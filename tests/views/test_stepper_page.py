@@ -25,6 +25,7 @@ from mlp.text import number
 from mlp.views import bundle
 from mlp.views.state import PANELS, Stop, stops
 from mlp.views.stepper import Stepper
+from tests.views.shipped import minified, page_script
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LOOKS = {"light": (1100, 900), "dark": (1100, 900), "phone": (390, 844), "phone-dark": (390, 844)}
@@ -42,7 +43,7 @@ def document(islands: Sequence[str], theme: str = "light") -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{body}{bundle.style()}</style></head><body><main><h1>A page</h1>{''.join(islands)}"
         '<p><label>Elsewhere <input id="elsewhere"></label></p></main>'
-        f"<script>{bundle.page_script()}</script></body></html>"
+        f"<script>{page_script()}</script></body></html>"
     )
 
 
@@ -762,6 +763,11 @@ def test_two_hundred_steps_in_a_row_arrive_where_they_should(opens: Opens, name:
 
 
 def test_the_page_script_stays_small() -> None:
-    size = len(bundle.page_script().encode())
+    size = len(page_script().encode())
     print(f"page script: {size:,} bytes")
     assert size < 100_000
+
+
+def test_what_is_no_script_is_not_shipped() -> None:
+    with pytest.raises(Exception, match="could not be read"):
+        minified("const half = ;")

@@ -1,0 +1,31 @@
+"""The book's own extension, for tests of what it ships: it is no package that could be imported by name."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+EXTENSION = Path(__file__).parents[2] / "book" / "_ext" / "mlpbook" / "__init__.py"
+
+
+@cache
+def mlpbook() -> ModuleType:
+    """The module, executed once."""
+    spec = importlib.util.spec_from_file_location("mlpbook", EXTENSION)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def minified(script: str) -> str:
+    """A script as it would be shipped."""
+    return str(mlpbook().minified(script))
+
+
+@cache
+def page_script() -> str:
+    """The script of the views as built pages load it."""
+    return str(mlpbook().page_script())
