@@ -302,6 +302,27 @@ def _indent(text: str) -> str:
 # --- all of it ------------------------------------------------------------------------------------------------------
 
 
+def head(graph: Graph, values: Mapping[str, Array], *, view: str, name: str) -> dict[str, Any]:
+    """What every view is told: who it is, the graph, and the values.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As `value_and_grad`, which is run once to check the values; for a name that no address could hold.
+    """
+    if not isinstance(name, str) or not name.replace("-", "").isalnum() or not name[0].isalpha():
+        raise ValueError(f"name: expected a letter, then letters, digits or '-', received {name!r}")
+    value_and_grad(graph, values)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "view": view,
+        "name": name,
+        "graph": json.loads(graph.to_json()),
+        "values": {given: values[given].tolist() for given in graph.given},
+    }
+
+
 def state(
     graph: Graph,
     values: Mapping[str, Array],
@@ -311,23 +332,17 @@ def state(
     name: str,
     lr: float,
 ) -> dict[str, Any]:
-    """Everything that a view needs, as plain data.
+    """Everything that the stepper needs, as plain data.
 
     Raises
     ------
     TypeError, ValueError, FloatingPointError
-        As `value_and_grad`, which is run once to check the values.
+        As `head`.
     """
-    value_and_grad(graph, values)
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "view": view,
-        "name": name,
+        **head(graph, values, view=view, name=name),
         "show": list(show),
         "lr": lr,
-        "graph": json.loads(graph.to_json()),
-        "values": {given: values[given].tolist() for given in graph.given},
         "math": {given: math_tree(v.tex) for given, v in graph.variables.items()},
         **_walk(graph),
         "variants": variants(graph),

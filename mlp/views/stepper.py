@@ -1,25 +1,21 @@
 """The stepper: walk through both passes of a graph, with the picture, the formulas and the numbers in step."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
-import anywidget
-import numpy as np
 import traitlets
 
 from mlp import draw
 from mlp.engine import check_graph, trace
 from mlp.graph import Graph
-from mlp.inputs import listed, one_of, positive
+from mlp.inputs import one_of, positive
 from mlp.ops import Array
 from mlp.text import tuple_of
-from mlp.views import bundle
-from mlp.views.state import PANELS, state, stops, to_json
+from mlp.views.state import PANELS, state, stops
+from mlp.views.view import View
 
 
-class Stepper(anywidget.AnyWidget):
+class Stepper(View):
     """Step through forward, backward and update of a graph, and change its numbers.
 
     In Jupyter it is a widget; in a built page an island that needs no kernel; elsewhere a figure and a text.
@@ -52,12 +48,8 @@ class Stepper(anywidget.AnyWidget):
         For a graph, values or options that do not fit, with their names.
     """
 
-    _esm = bundle.module()
-    _css = bundle.style()
-    state = traitlets.Unicode().tag(sync=True)
     svg = traitlets.Unicode().tag(sync=True)
     step = traitlets.Int(0).tag(sync=True)
-    values = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -74,17 +66,9 @@ class Stepper(anywidget.AnyWidget):
             raise TypeError(f"show: expected a list of panels such as ('graph', 'formula'), received {show!r}")
         for panel in show:
             one_of(panel, PANELS, "show")
-        if not isinstance(name, str) or not name.replace("-", "").isalnum() or not name[0].isalpha():
-            raise ValueError(f"name: expected a letter, then letters, digits or '-', received {name!r}")
-        self.graph = graph
         self._count = len(stops(graph))
-        self._told = state(graph, values, view="stepper", show=show, name=name, lr=positive(lr, "lr"))
-        super().__init__(
-            state=to_json(self._told),
-            svg=draw.to_svg(graph, direction="both"),
-            values=self._told["values"],
-            step=step,
-        )
+        told = state(graph, values, view="stepper", show=show, name=name, lr=positive(lr, "lr"))
+        super().__init__(graph, told, svg=draw.to_svg(graph, direction="both"), step=step)
 
     @traitlets.validate("step")
     def _valid_step(self, proposal: Any) -> int:
@@ -93,40 +77,12 @@ class Stepper(anywidget.AnyWidget):
             raise ValueError(f"step: expected a stop from 0 to {self._count - 1}, received {step}")
         return step
 
-    @traitlets.validate("values")
-    def _valid_values(self, proposal: Any) -> dict[str, Any]:
-        """Arrays or nested lists for all given variables; kept as nested lists, which travel."""
-        given: dict[str, Any] = proposal["value"]
-        arrays = self.arrays(given)
-        trace(self.graph, arrays)  # checks them as any other values
-        return {name: array.tolist() for name, array in arrays.items()}
+    def _place(self) -> dict[str, Any]:
+        return {"step": self.step}
 
-    def arrays(self, values: Mapping[str, Any] | None = None) -> dict[str, Array]:
-        """The numbers as arrays, ready for `mlp.value_and_grad`."""
-        chosen = self.values if values is None else values
-        unknown = [name for name in chosen if name not in self.graph.given]
-        if unknown:
-            raise ValueError(f"values: expected {listed(self.graph.given)}, received {listed(unknown)}")
-        return {name: np.array(value, self.graph.dtype) for name, value in chosen.items()}
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widget, and for those who cannot show one the island and the text."""
-        live = super()._repr_mimebundle_(**kwargs)
-        data, metadata = live if live is not None else ({}, {})
-        return {**data, "text/html": self.island(), "text/plain": self.text()}, metadata
-
-    def island(self) -> str:
-        """An inert figure with the picture, and the state beside it, which the book's page script brings to life."""
-        told = {**self._told, "values": self.values, "step": self.step}
+    def _pictures(self) -> tuple[str, str, str]:
         picture = draw.picture(self.graph)
-        image = base64.b64encode(picture.svg.encode()).decode()
-        live = to_json({"state": told, "svg": self.svg})
-        return (
-            f'<figure class="mlp-view" data-view="stepper" id="{escape(told["name"])}">'
-            f'<img alt="{escape(repr(picture))}" src="data:image/svg+xml;base64,{image}">'
-            f"<figcaption>{escape(self._caption())}</figcaption>"
-            f'<script type="application/json">{live}</script></figure>'
-        )
+        return repr(picture), picture.svg, self.svg
 
     def _caption(self) -> str:
         J = float(trace(self.graph, self.arrays())[str(self.graph.objective)])

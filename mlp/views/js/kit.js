@@ -400,7 +400,7 @@ function renderView(model, place) {
     return VIEWS[told.view](model, place, told);
   } catch (error) {
     const reason = error instanceof RangeError ? error.message : "The data of this view is damaged.";
-    place.replaceChildren(element("p", { class: "mlp-message", role: "status" }, `${reason} It cannot be stepped here.`));
+    place.replaceChildren(element("p", { class: "mlp-message", role: "status" }, `${reason} It stays a picture here.`));
     return () => {};
   }
 }

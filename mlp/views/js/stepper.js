@@ -258,7 +258,7 @@ class StepperView {
     const [{ card }] = this.panels; // below the controls, which so stay where they are
     this.root = element(
       "div",
-      { class: "mlp-stepper", role: "group", "aria-label": `Stepper through ${unicodeName(this.lab.graph.objective)}`, tabindex: "-1" },
+      { class: "mlp-ui mlp-stepper", role: "group", "aria-label": `Stepper through ${unicodeName(this.lab.graph.objective)}`, tabindex: "-1" },
       ...[this.head.element, graph, this.controls.element, this.says.element, card, ...others, this.status],
     );
     this.root.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys to the view

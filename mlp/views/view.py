@@ -1,0 +1,90 @@
+"""What all views have in common: a widget with the values as a trait, an inert island for pages, and a text."""
+
+import base64
+from abc import abstractmethod
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from mlp.engine import trace
+from mlp.graph import Graph
+from mlp.inputs import listed
+from mlp.ops import Array
+from mlp.views import bundle
+from mlp.views.state import to_json
+
+
+class View(anywidget.AnyWidget):
+    """A view of one graph and its values.
+
+    Parameters
+    ----------
+    graph : Graph
+    told : dict
+        What it is told (`mlp.views.state.head`, and what it needs beyond).
+    **traits
+        First values of its other traits.
+    """
+
+    _esm = bundle.module()
+    _css = bundle.style()
+    state = traitlets.Unicode().tag(sync=True)
+    values = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, graph: Graph, told: dict[str, Any], **traits: Any) -> None:
+        self.graph = graph
+        self._told = told
+        super().__init__(state=to_json(told), values=told["values"], **traits)
+
+    @traitlets.validate("values")
+    def _valid_values(self, proposal: Any) -> dict[str, Any]:
+        """Arrays or nested lists for all given variables; kept as nested lists, which travel."""
+        arrays = self.arrays(proposal["value"])
+        trace(self.graph, arrays)  # checks them as any other values
+        return {name: array.tolist() for name, array in arrays.items()}
+
+    def arrays(self, values: Mapping[str, Any] | None = None) -> dict[str, Array]:
+        """The numbers as arrays, ready for `mlp.value_and_grad`."""
+        chosen = self.values if values is None else values
+        unknown = [name for name in chosen if name not in self.graph.given]
+        if unknown:
+            raise ValueError(f"values: expected {listed(self.graph.given)}, received {listed(unknown)}")
+        return {name: np.array(value, self.graph.dtype) for name, value in chosen.items()}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget, and for those who cannot show one the island and the text."""
+        live = super()._repr_mimebundle_(**kwargs)
+        data, metadata = live if live is not None else ({}, {})
+        return {**data, "text/html": self.island(), "text/plain": self.text()}, metadata
+
+    def island(self) -> str:
+        """An inert figure with the picture, and the state beside it, which the book's page script brings to life."""
+        told = {**self._told, "values": self.values, **self._place()}
+        words, still, inline = self._pictures()
+        image = base64.b64encode(still.encode()).decode()
+        return (
+            f'<figure class="mlp-view" data-view="{told["view"]}" id="{escape(told["name"])}">'
+            f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{image}">'
+            f"<figcaption>{escape(self._caption())}</figcaption>"
+            f'<script type="application/json">{to_json({"state": told, "svg": inline})}</script></figure>'
+        )
+
+    @abstractmethod
+    def text(self) -> str:
+        """What the view shows, in words."""
+
+    @abstractmethod
+    def _place(self) -> dict[str, Any]:
+        """Where the reader is: the traits that an island keeps beside the values."""
+
+    @abstractmethod
+    def _pictures(self) -> tuple[str, str, str]:
+        """The first picture in words, as SVG that stands alone, and as SVG to be put into a page."""
+
+    @abstractmethod
+    def _caption(self) -> str:
+        """The island's caption."""
