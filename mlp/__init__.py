@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import Any
 
 from mlp.check import GradientReport, check_gradients, check_vjp, step_errors
-from mlp.engine import Run, Step, Trace, predict, prepare, schedule, trace, value_and_grad
+from mlp.engine import Run, Trace, predict, prepare, trace, value_and_grad
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
+from mlp.steps import Plan, Schedule, Step, schedule
 from mlp.train import DivergenceError, History, adam, sgd
 
 _LAZY = ("data", "draw", "examples", "views")  # imported when first used: the core needs NumPy alone
@@ -21,7 +22,9 @@ __all__ = [
     "GradientReport",
     "Graph",
     "History",
+    "Plan",
     "Run",
+    "Schedule",
     "Step",
     "Trace",
     "Variable",

@@ -1,261 +1,45 @@
-"""The engine: one schedule, run forward and then in reverse.
+"""The engine: runs a schedule, forward and then in reverse.
 
-`schedule` turns a graph into a list of Steps: each equation once, in order; then each VJP once, in reverse order.
-`value_and_grad`, `prepare`, `predict` and `trace` all run that list, so they cannot disagree. What a rule computes is
-in `ops`.
+`value_and_grad`, `prepare`, `predict` and `trace` all run the same list of Steps (see `steps`), so they cannot
+disagree. What a rule computes is in `ops`; when it runs, and how long its arrays live, is in `steps`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from math import isfinite, prod
+from dataclasses import replace
+from math import isfinite
 from types import MappingProxyType
 from typing import overload
 
 import numpy as np
 
-from mlp.graph import Equation, Graph
+from mlp.graph import Graph
 from mlp.inputs import listed, one_of
-from mlp.ops import OWN, Array, Shape
-
-POLICIES = ("keep_all", "residuals", "predict")
-Call = tuple[Callable[..., None], tuple[str, ...]]
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One equation run forward, or one of its VJPs run backward.
-
-    Arrays go by name: a variable's value by the variable's own, its cotangent by `cotangent_name`: ``"dJ/dz"``.
-
-    Attributes
-    ----------
-    index : int
-        Position in the schedule, from 0.
-    phase : str
-        ``"forward"`` or ``"backward"``.
-    equation : Equation
-        The equation that is run, or whose VJP is.
-    argnum : int or None
-        The input whose cotangent receives an instalment; None in forward.
-    reads, writes : tuple of str
-        Arrays that the step reads; the one array that it defines or adds to.
-    contributions : mapping of str to ndarray
-        In a trace, backward: the variable whose cotangent it adds to, and the instalment alone. Empty otherwise.
-    final : tuple of str
-        Variables whose value (forward) or cotangent (backward) is complete after this step.
-    born, freed : tuple of str
-        Arrays that begin to exist with this step, and those that nobody reads after it under the policy.
-    workspace : mapping of str to tuple
-        Shapes of the arrays that exist during this step only.
-    calls : tuple
-        What is executed: pairs of a rule and the names of the arrays that it is called with.
-    instalment : str
-        Backward, the array that holds what this step contributes: the cotangent itself, where it is the first.
-    """
-
-    index: int
-    phase: str
-    equation: Equation
-    argnum: int | None
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    calls: tuple[Call, ...] = field(repr=False)
-    workspace: Mapping[str, Shape] = field(repr=False)
-    instalment: str = field(default="", repr=False)
-    contributions: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    final: tuple[str, ...] = ()
-    born: tuple[str, ...] = ()
-    freed: tuple[str, ...] = ()
-
-    @property
-    def variable(self) -> str:
-        """The variable that the step is about: whose value it computes, or whose cotangent it adds to."""
-        return self.equation.output if self.argnum is None else self.equation.inputs[self.argnum]
-
-
-def cotangent_name(graph: Graph, name: str) -> str:
-    """The name of the array that holds the derivative of the objective with respect to a variable: ``"dJ/dz"``."""
-    return f"d{graph.objective}/d{name}"
-
-
-# --- the schedule ---------------------------------------------------------------------------------------------------
-
-
-def schedule(graph: Graph, policy: str = "residuals") -> tuple[Step, ...]:
-    """All steps of one pass, in order, with the lifetime of every array.
-
-    Parameters
-    ----------
-    graph : Graph
-    policy : str
-        Until when a value is kept. ``"residuals"``: until the last rule that reads it. ``"keep_all"``: every value
-        until backward ends, as D2L 5.3 says. ``"predict"``: forward only, and only what ``graph.output`` depends on.
-
-    Returns
-    -------
-    tuple of Step
-        One for each equation forward, then one for each VJP on the way from the objective to the parameters. What the
-        caller brings, and what the caller receives, is never freed.
-    """
-    check_graph(graph)
-    one_of(policy, POLICIES, "policy")
-    if policy == "predict":
-        needed = graph.ancestors(_output(graph))
-        steps = [_forward(graph, equation) for equation in graph.equations if equation.output in needed]
-    else:
-        steps = [_forward(graph, equation) for equation in graph.equations]
-        if graph.objective is not None:
-            steps += _backward(graph)
-    return _with_lifetimes(graph, steps, policy)
-
-
-def _forward(graph: Graph, equation: Equation) -> Step:
-    """The step that computes one equation."""
-    op = graph.table[equation.op]
-    shapes = [graph.variables[name].shape for name in equation.inputs]
-    workspace = _workspace(equation.output, op.workspace(*shapes))
-    rule = partial(op.forward, **equation.attrs) if equation.attrs else op.forward
-    call = rule, (equation.output, *equation.inputs, *workspace)
-    writes = (equation.output,)
-    return Step(0, "forward", equation, None, equation.inputs, writes, (call,), workspace, final=writes)
-
-
-def _workspace(name: str, shapes: Sequence[Shape]) -> Mapping[str, Shape]:
-    """Names for the arrays that a rule needs while it makes ``name``."""
-    return MappingProxyType({f"work {k} of {name}": shape for k, shape in enumerate(shapes)})
-
-
-def _backward(graph: Graph) -> list[Step]:
-    """One step for each VJP, last equation first. The first instalment is written, the others are added."""
-    assert graph.objective is not None
-    owed = {name: 0 for name in graph.variables}  # instalments still to come
-    going_back = [e for e in reversed(graph.equations) if graph.needs_gradient(e.output)]
-    for equation in going_back:
-        for name in equation.inputs:
-            owed[name] += graph.needs_gradient(name)
-    steps: list[Step] = []
-    started: set[str] = set()
-    for equation in going_back:
-        for argnum, name in enumerate(equation.inputs):
-            if graph.needs_gradient(name):
-                owed[name] -= 1
-                final = (name,) if owed[name] == 0 else ()
-                steps.append(_vjp(graph, equation, argnum, first=name not in started, final=final))
-                started.add(name)
-    if steps:
-        seed: Call = _seed, (cotangent_name(graph, graph.objective),)
-        steps[0] = replace(steps[0], calls=(seed, *steps[0].calls))
-    return steps
-
-
-def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tuple[str, ...]) -> Step:
-    """The step that carries the cotangent of an equation's output back to one of its inputs."""
-    name, output = equation.inputs[argnum], equation.output
-    vjp = graph.table[equation.op].vjp(argnum)
-    assert vjp is not None  # the graph has checked that every way to the objective has derivatives
-    named = {OWN: name, "out": output}
-    saved = [equation.inputs[what] if isinstance(what, int) else named[what] for what in vjp.saves]
-    delta, total = cotangent_name(graph, output), cotangent_name(graph, name)
-    shapes = [graph.variables[source].shape for source in (output, *saved)]
-    workspace = _workspace(total, vjp.workspace(*shapes))
-    rule = partial(vjp.rule, **equation.attrs) if equation.attrs else vjp.rule
-    reads = (delta, *saved)
-    instalment = total if first else f"instalment of {total}"
-    calls: tuple[Call, ...] = ((rule, (instalment, *reads, *workspace)),)
-    if not first:
-        calls += ((_accumulate, (total, instalment)),)
-        workspace = MappingProxyType({**workspace, instalment: graph.variables[name].shape})
-    return Step(0, "backward", equation, argnum, reads, (total,), calls, workspace, instalment, final=final)
-
-
-def _seed(cotangent: Array) -> None:
-    """Backward starts from ∂J/∂J = 1."""
-    cotangent[()] = 1
-
-
-def _accumulate(total: Array, instalment: Array) -> None:
-    """A variable with several readers receives its cotangent in instalments: the one write in place."""
-    np.add(total, instalment, out=total)
-
-
-def _with_lifetimes(graph: Graph, steps: list[Step], policy: str) -> tuple[Step, ...]:
-    """Number the steps, and say with which each array is born and after which it is freed."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for index, step in enumerate(steps):
-        for name in (*step.reads, *step.writes):
-            first.setdefault(name, index)
-            last[name] = index
-    for name in [n for n in first if n in graph.variables and graph.variables[n].role != "intermediate"]:
-        del first[name], last[name]  # the caller's
-    results = {graph.output if policy == "predict" else graph.objective}
-    results |= {cotangent_name(graph, name) for name in graph.parameters}
-    if policy == "keep_all":
-        last |= {name: len(steps) - 1 for name in last if name in graph.variables}
-    born: list[list[str]] = [[] for _ in steps]
-    freed: list[list[str]] = [[] for _ in steps]
-    for name, index in first.items():
-        born[index].append(name)
-        if name not in results:
-            freed[last[name]].append(name)
-    return tuple(
-        replace(step, index=index, born=tuple(born[index]), freed=tuple(freed[index]))
-        for index, step in enumerate(steps)
-    )
-
-
-def _shapes(graph: Graph) -> dict[str, Shape]:
-    """The shape of every array that a schedule can name, but for workspace: values, and cotangents alike."""
-    values = {name: variable.shape for name, variable in graph.variables.items()}
-    return values | {cotangent_name(graph, name): shape for name, shape in values.items()}
-
-
-def check_graph(graph: object) -> None:
-    """Complain of swapped arguments before anything else does."""
-    if not isinstance(graph, Graph):
-        raise TypeError(f"graph: expected an mlp.Graph, received {type(graph).__name__}")
-
-
-def _objective(graph: Graph) -> str:
-    check_graph(graph)
-    if graph.objective is None:
-        raise ValueError("objective: expected a graph that ends in a scalar, received one without an objective")
-    return graph.objective
-
-
-def _needed(graph: Graph, policy: str) -> tuple[str, ...]:
-    """What the caller must bring: for prediction, only what the output depends on."""
-    check_graph(graph)
-    if policy != "predict":
-        return graph.given
-    ancestors = graph.ancestors(_output(graph))
-    return tuple(name for name in graph.given if name in ancestors)
-
-
-def _output(graph: Graph) -> str:
-    if graph.output is None:
-        raise ValueError(
-            "output: expected a graph that names its output, as Graph(..., output='o'), received one without"
-        )
-    return graph.output
-
+from mlp.ops import Array
+from mlp.slab import ALIGNMENT, place
+from mlp.steps import (
+    Lifetime,
+    Plan,
+    Schedule,
+    Step,
+    cotangent_name,
+    objective_name,
+    output_name,
+    policy_name,
+    schedule,
+)
 
 # --- running it, one array at a time --------------------------------------------------------------------------------
 
 
-def _execute(graph: Graph, steps: Sequence[Step], arrays: dict[str, Array]) -> Iterator[Step]:
+def execute(steps: Schedule, arrays: dict[str, Array]) -> Iterator[Step]:
     """Run the steps on ``arrays``: each adds what is born, is yielded when done, and then drops what is freed.
 
     What is born is NaN until it is written, and what is freed is NaN again: a rule that does not write what it
     should, or reads what it should not, cannot go unnoticed.
     """
-    shapes = _shapes(graph)
     for step in steps:
-        for name in step.born:
-            arrays[name] = np.full(shapes[name], np.nan, graph.dtype)
-        for name, shape in step.workspace.items():
-            arrays[name] = np.full(shape, np.nan, graph.dtype)
+        for name in (*step.born, *step.workspace):
+            arrays[name] = np.full(steps.shapes[name], np.nan, steps.graph.dtype)
         with np.errstate(all="ignore"):  # what is not finite is reported by name, below
             for rule, names in step.calls:
                 rule(*[arrays[name] for name in names])
@@ -290,9 +74,10 @@ def value_and_grad(graph: Graph, values: Mapping[str, Array]) -> tuple[float, di
     FloatingPointError
         When something that is computed overflows, with its name.
     """
-    objective = _objective(graph)
-    arrays = _checked(graph, values, graph.given)
-    for _ in _execute(graph, schedule(graph), arrays):
+    objective = objective_name(graph)
+    steps = schedule(graph)
+    arrays = checked(graph, values, steps.needed)
+    for _ in execute(steps, arrays):
         pass
     return float(arrays[objective]), {p: arrays[cotangent_name(graph, p)] for p in graph.parameters}
 
@@ -316,10 +101,11 @@ def predict(graph: Graph, values: Mapping[str, Array]) -> Array:
     TypeError, ValueError, FloatingPointError
         As `value_and_grad`.
     """
-    arrays = _checked(graph, values, _needed(graph, "predict"))
-    for _ in _execute(graph, schedule(graph, "predict"), arrays):
+    steps = schedule(graph, "predict")
+    arrays = checked(graph, values, steps.needed)
+    for _ in execute(steps, arrays):
         pass
-    return arrays[_output(graph)]
+    return arrays[output_name(graph)]
 
 
 class Trace(Sequence[Step]):
@@ -329,12 +115,12 @@ class Trace(Sequence[Step]):
     and `bytes`, so a view can show what the engine has long freed.
     """
 
-    def __init__(self, graph: Graph, policy: str, steps: Sequence[Step], recorded: Mapping[str, Array]) -> None:
-        self.graph = graph
-        self.policy = policy
-        self._steps = tuple(steps)
+    def __init__(self, steps: Schedule, run: Sequence[Step], recorded: Mapping[str, Array]) -> None:
+        self.graph = steps.graph
+        self.policy = steps.policy
+        self._schedule = steps
+        self._steps = tuple(run)
         self._recorded = dict(recorded)
-        self._bytes: list[int] = []
         for array in self._recorded.values():
             array.flags.writeable = False  # a record does not change
 
@@ -363,28 +149,15 @@ class Trace(Sequence[Step]):
 
     def alive(self, index: int) -> tuple[str, ...]:
         """Names of the arrays that exist while step ``index`` runs: the caller's first, without its workspace."""
-        now = dict.fromkeys(_needed(self.graph, self.policy))
-        for step in self._steps[: range(len(self))[index]]:
-            now |= dict.fromkeys(step.born)
-            for name in step.freed:
-                del now[name]
-        return *now, *self._steps[index].born
+        return self._schedule.alive(index)
 
     def bytes(self, index: int) -> int:
         """Bytes of all arrays that exist while step ``index`` runs: inputs, output and workspace together."""
-        if not self._bytes:
-            itemsize = np.dtype(self.graph.dtype).itemsize
-            size = {name: prod(shape) * itemsize for name, shape in _shapes(self.graph).items()}
-            now = sum(size[name] for name in _needed(self.graph, self.policy))
-            for step in self._steps:
-                now += sum(size[name] for name in step.born)
-                self._bytes.append(now + sum(prod(shape) * itemsize for shape in step.workspace.values()))
-                now -= sum(size[name] for name in step.freed)
-        return self._bytes[index]
+        return self._schedule.bytes(index)
 
     def __repr__(self) -> str:
         """One line; ``print`` shows the steps."""
-        return f"<Trace: {len(self)} steps, policy {self.policy}>"
+        return f"<Trace: {len(self)} steps, policy {policy_name(self.policy)}>"
 
     def __str__(self) -> str:
         """A line a step: what is computed, from what, and what is complete."""
@@ -398,21 +171,21 @@ class Trace(Sequence[Step]):
         return "\n".join(lines)
 
 
-def trace(graph: Graph, values: Mapping[str, Array], policy: str = "keep_all") -> Trace:
+def trace(graph: Graph, values: Mapping[str, Array], policy: str | Plan = "keep_all") -> Trace:
     """Run as `value_and_grad` does, step by step, and record everything.
 
     Parameters
     ----------
     graph, values
         As for `value_and_grad`; as for `predict` under the policy ``"predict"``.
-    policy : str
+    policy : str or Plan
         When arrays are freed, see `schedule`. It changes no number.
     """
     steps = schedule(graph, policy)
-    arrays = _checked(graph, values, _needed(graph, policy))
+    arrays = checked(graph, values, steps.needed)
     recorded = {name: array.copy() for name, array in arrays.items()}
     run: list[Step] = []
-    for step in _execute(graph, steps, arrays):
+    for step in execute(steps, arrays):
         if step.phase == "backward":
             part = arrays[step.instalment].copy()
             part.flags.writeable = False
@@ -422,7 +195,7 @@ def trace(graph: Graph, values: Mapping[str, Array], policy: str = "keep_all") -
         if step.final:
             recorded[step.writes[0]] = arrays[step.writes[0]].copy()
         run.append(step)
-    return Trace(graph, policy, run, recorded)
+    return Trace(steps, run, recorded)
 
 
 # --- running it fast ------------------------------------------------------------------------------------------------
@@ -438,37 +211,42 @@ class Run:
     re-entrant: one call at a time.
     """
 
-    def __init__(self, graph: Graph, keep: Sequence[str] = (), poison: bool = False) -> None:
+    def __init__(
+        self, graph: Graph, keep: Sequence[str] = (), poison: bool = False, policy: str | Plan = "residuals"
+    ) -> None:
         self.graph = graph
-        self._objective = str(_objective(graph))
-        self._arrays: dict[str, Array] = {}
-        self._bound: dict[str, Array] = dict.fromkeys(graph.given, np.empty(0))  # nobody's array: the first call binds
-        self._places: dict[str, list[tuple[list[Array], int]]] = {name: [] for name in graph.given}
-        self._calls: list[tuple[Callable[..., None], list[Array]]] = []
+        self._objective = objective_name(graph)
         if isinstance(keep, str) or not isinstance(keep, Sequence):
             raise TypeError(f"keep: expected a list of names, received {keep!r}")
         self._keep = tuple(keep)
         for name in self._keep:
             one_of(name, graph.variables, "keep")
-        self._ran = False
-        shapes = _shapes(graph)
-        for step in schedule(graph):
-            for name in step.born:
-                self._arrays[name] = np.full(shapes[name], np.nan, graph.dtype)
-            for name, shape in step.workspace.items():
-                self._arrays[name] = np.full(shape, np.nan, graph.dtype)
+        if not isinstance(policy, Plan):
+            one_of(policy, ("residuals", "keep_all"), "policy")
+        steps = schedule(graph, policy, keep)
+        lives = steps.lifetimes()
+        offsets, self.reserved = place(lives)
+        self._slab, views = _views(steps, lives, offsets, self.reserved)
+        self._bound: dict[str, Array] = dict.fromkeys(graph.given, np.empty(0))  # nobody's array: the first call binds
+        self._places: dict[str, list[tuple[list[Array], int]]] = {name: [] for name in graph.given}
+        self._calls: list[tuple[Callable[..., None], list[Array]]] = []
+        now: dict[str, Array] = {}  # where each array is, in the life that it is in
+        for step in steps:
+            for name in (*step.born, *step.workspace):
+                now[name] = views[name, step.index]
             for rule, names in step.calls:
-                arguments = [self._bound[name] if name in self._bound else self._arrays[name] for name in names]
+                arguments = [self._bound[name] if name in self._bound else now[name] for name in names]
                 self._calls.append((rule, arguments))
                 for position, name in enumerate(names):
                     if name in self._places:
                         self._places[name].append((arguments, position))
             if poison:
-                for name in (*step.freed, *step.workspace):
-                    if name not in keep:
-                        self._calls.append((_fill_nan, [self._arrays[name]]))
-        self._grads = {name: self._arrays[cotangent_name(graph, name)] for name in graph.parameters}
-        self._own = {id(array) for array in self._arrays.values()}
+                self._calls += [(_fill_nan, [now[name]]) for name in (*step.freed, *step.workspace)]
+        self._J = now[self._objective]
+        self._kept = {name: now[name] for name in self._keep if name in now}
+        self._grads = {name: now[cotangent_name(graph, name)] for name in graph.parameters}
+        self._flat = [gradient.reshape(-1) for gradient in self._grads.values()]
+        self._ran = False
 
     def __call__(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         """The objective and the gradients; see the class for what is checked and what is reused."""
@@ -476,14 +254,14 @@ class Run:
         with np.errstate(all="ignore"):
             for rule, arguments in self._calls:
                 rule(*arguments)
-            J = float(self._arrays[self._objective])
-            total = J  # not finite if any term is not
-            for gradient in self._grads.values():
-                total += np.add.reduce(gradient, axis=None)
+            J = float(self._J)
+            total = J
+            for gradient in self._flat:  # a sum of squares is not finite if any term is not
+                total += float(np.dot(gradient, gradient))
         if not isfinite(total):
             self._explain()
         self._ran = True
-        return J, dict(self._grads)
+        return J, self._grads.copy()
 
     def _explain(self) -> None:
         """Run again, one array at a time, to say what is not finite; if nothing is, only the sum was too large."""
@@ -504,7 +282,7 @@ class Run:
             raise KeyError(f"{name!r}: expected one of those to keep, {listed(self._keep)}")
         if not self._ran:
             raise RuntimeError(f"{name!r}: expected a call of the run before its values are read")
-        return self._bound[name] if name in self._bound else self._arrays[name]
+        return self._bound[name] if name in self._bound else self._kept[name]
 
     def _bind(self, values: Mapping[str, Array]) -> None:
         """Check every array that was not seen before, and put it where the rules read it."""
@@ -519,14 +297,14 @@ class Run:
                         f"{name}: expected rows or columns that are contiguous in memory, received strides "
                         f"{array.strides}; pass np.ascontiguousarray({name})"
                     )
-                if id(array) in self._own or id(array.base) in self._own:
+                if array.base is self._slab:
                     raise ValueError(f"{name}: expected an array that this run does not write to; pass {name}.copy()")
                 self._bound[name] = array
                 for arguments, position in self._places[name]:
                     arguments[position] = _read_only(array)
 
 
-def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False) -> Run:
+def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False, policy: str | Plan = "residuals") -> Run:
     """Prepare a graph for many calls with the same shapes.
 
     Parameters
@@ -536,13 +314,30 @@ def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False) -> Run
         Variables whose values stay readable after a call as ``run[name]``, such as ``("L", "s")``.
     poison : bool
         Overwrite every buffer with NaN when it is freed. No number changes; it shows that no rule reads what is freed.
+    policy : str or Plan
+        ``"residuals"``, ``"keep_all"`` or a plan of `mlp.checkpoint`. It changes no number.
 
     Returns
     -------
     Run
         ``J, grads = run(values)``; see `Run` for what is reused from call to call.
     """
-    return Run(graph, keep, poison)
+    return Run(graph, keep, poison, policy)
+
+
+def _views(
+    steps: Schedule, lives: Sequence[Lifetime], offsets: Sequence[int], size: int
+) -> tuple[Array, dict[tuple[str, int], Array]]:
+    """One slab, and in it an array for each life, by name and the step of its birth."""
+    dtype = np.dtype(steps.graph.dtype)
+    slab = np.full((size + ALIGNMENT) // dtype.itemsize, np.nan, dtype)
+    start = -slab.ctypes.data % ALIGNMENT
+    views = {}
+    for life, offset in zip(lives, offsets, strict=True):
+        first = (start + offset) // dtype.itemsize
+        flat = slab[first : first + life.nbytes // dtype.itemsize]
+        views[life.array, life.first] = flat.reshape(steps.shapes[life.array])
+    return slab, views
 
 
 def _fill_nan(array: Array) -> None:
@@ -552,7 +347,7 @@ def _fill_nan(array: Array) -> None:
 # --- what callers bring ---------------------------------------------------------------------------------------------
 
 
-def _checked(graph: Graph, values: Mapping[str, Array], needed: Sequence[str]) -> dict[str, Array]:
+def checked(graph: Graph, values: Mapping[str, Array], needed: Sequence[str]) -> dict[str, Array]:
     """The needed arrays, each checked; one that a matrix product would have to copy is copied here, once."""
     check_names(graph, values, needed)
     arrays = {name: values[name] for name in needed}

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mlp.engine import Run, check_array, check_graph, prepare
+from mlp.engine import Run, check_array, prepare
 from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import Array
+from mlp.steps import check_graph
 from mlp.text import number
 
 Update = Callable[[dict[str, Array], dict[str, Array]], None]

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import assume, given
 
 from mlp import Equation, Graph, Run, Step, Trace, Variable, network, predict, prepare, schedule, trace, value_and_grad
-from mlp.engine import POLICIES, cotangent_name
 from mlp.examples import diamond, running_example
 from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array
+from mlp.steps import POLICIES, cotangent_name
 from tests.cases import (
     OWN_TABLE,
     SEEDS,

@@ -16,7 +16,7 @@ from mlp.graph import Graph
 
 if TYPE_CHECKING:
     from mlp.draw.dot import Digraph
-    from mlp.engine import Step
+    from mlp.steps import Step
 
 __all__ = ["Picture", "mimebundle", "picture", "to_digraph", "to_svg", "words"]
 

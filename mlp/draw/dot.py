@@ -21,7 +21,7 @@ from mlp.draw.svg import LIGHT, Lit
 from mlp.graph import Graph
 
 if TYPE_CHECKING:
-    from mlp.engine import Step
+    from mlp.steps import Step
 
 _stderr = threading.Lock()  # file descriptor 2 belongs to the whole process
 

@@ -26,7 +26,7 @@ from mlp.graph import Equation, Graph
 from mlp.ops import OPS
 
 if TYPE_CHECKING:
-    from mlp.engine import Step
+    from mlp.steps import Step
 
 # Operators whose circle shows more than plain text can. All others show their `Op.symbol`.
 SYMBOLS = {

@@ -17,7 +17,7 @@ from mlp.draw.layout import Box, Edge, Key, Layout, Point, Selection, arrange, f
 from mlp.graph import Graph
 
 if TYPE_CHECKING:
-    from mlp.engine import Step
+    from mlp.steps import Step
 
 LIGHT = {"forward": "#005FB8", "backward": "#B23A00", "parameter": "#1F2328", "freed": "#5F6670"}
 DARK = {"forward": "#6CB6FF", "backward": "#FFA163", "parameter": "#F0F3F6", "freed": "#9AA4AF"}

@@ -20,9 +20,10 @@ from latex2mathml.converter import convert
 
 from mlp import draw
 from mlp.draw.labels import unicode_name
-from mlp.engine import Step, cotangent_name, schedule, value_and_grad
+from mlp.engine import value_and_grad
 from mlp.graph import Equation, Graph
 from mlp.ops import ACTIVATIONS, LOSSES, OWN, Array, Shape
+from mlp.steps import Step, cotangent_name, schedule
 
 FORMAT, VERSION = "mlp-view", 1
 PANELS = ("graph", "formula", "numbers", "rule", "memory", "code")

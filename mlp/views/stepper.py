@@ -6,10 +6,11 @@ from typing import Any
 import traitlets
 
 from mlp import draw
-from mlp.engine import check_graph, trace
+from mlp.engine import trace
 from mlp.graph import Graph
 from mlp.inputs import one_of, positive
 from mlp.ops import Array
+from mlp.steps import check_graph
 from mlp.text import tuple_of
 from mlp.views.state import PANELS, state, stops
 from mlp.views.view import View

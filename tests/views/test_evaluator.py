@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from mlp import Equation, Graph, Step, Variable, check_gradients, network, schedule, trace, value_and_grad
-from mlp.engine import cotangent_name
 from mlp.examples import diamond, running_example
 from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array
+from mlp.steps import cotangent_name
 from mlp.text import number
 from tests.cases import random_graph, random_network, random_values, small_values
 from tests.views.shipped import minified

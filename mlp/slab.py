@@ -1,0 +1,59 @@
+"""Where arrays lie in one slab of memory, so that those which never exist at the same time share their place.
+
+This is register allocation with arrays for registers: lifetimes in, addresses out. Largest first, each array goes to
+the lowest gap that is free during all of its life (Pisarchyk and Lee, 2020, "greedy by size").
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mlp.steps import Lifetime
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+
+def place(lives: Sequence["Lifetime"]) -> tuple[list[int], int]:
+    """Give every array an address.
+
+    Parameters
+    ----------
+    lives : sequence of Lifetime
+        The arrays, with the steps from which to which each exists, and their bytes.
+
+    Returns
+    -------
+    offsets : list of int
+        For each array the byte where it begins. Two arrays that exist during the same step do not overlap.
+    size : int
+        Bytes of the whole slab.
+    """
+    offsets = [0] * len(lives)
+    # What is placed, in order of address: where it begins and ends, and when it exists.
+    begins, ends, first, last = (np.empty(len(lives), np.int64) for _ in range(4))
+    for count, index in enumerate(sorted(range(len(lives)), key=lambda i: (-lives[i].nbytes, lives[i].first))):
+        life = lives[index]
+        beside = (first[:count] <= life.last) & (last[:count] >= life.first)
+        offset = _lowest_gap(begins[:count][beside], ends[:count][beside], life.nbytes)
+        at = int(np.searchsorted(begins[:count], offset))
+        for column, entry in ((begins, offset), (ends, offset + life.nbytes), (first, life.first), (last, life.last)):
+            column[at + 1 : count + 1] = column[at:count].copy()
+            column[at] = entry
+        offsets[index] = offset
+    return offsets, int(ends.max(initial=0))
+
+
+def _lowest_gap(begins: "np.ndarray", ends: "np.ndarray", nbytes: int) -> int:
+    """The lowest address with ``nbytes`` free, beside arrays that begin and end at these addresses."""
+    step = _alignment(nbytes)
+    starts = np.concatenate(([0], np.maximum.accumulate(ends)))
+    starts = -(-starts // step) * step
+    fits = starts[:-1] + nbytes <= begins
+    return int(starts[int(np.argmax(fits)) if fits.any() else -1])
+
+
+def _alignment(nbytes: int) -> int:
+    """A cache line; less for arrays that are smaller themselves."""
+    return min(ALIGNMENT, 1 << (max(nbytes, 1).bit_length() - 1))
