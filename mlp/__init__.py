@@ -13,7 +13,14 @@ from mlp.networks import network
 from mlp.steps import Plan, Schedule, Step, schedule
 from mlp.train import DivergenceError, History, adam, sgd
 
-_LAZY = ("data", "draw", "examples", "views")  # imported when first used: the core needs NumPy alone
+_LAZY = (
+    "checkpoint",
+    "data",
+    "draw",
+    "examples",
+    "memory",
+    "views",
+)  # imported when first used: the core needs NumPy alone
 _VIEWS = {"Stepper": "mlp.views.stepper", "explore": "mlp.views.explore"}
 __version__ = "0.1.0"
 __all__ = [

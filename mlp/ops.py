@@ -10,7 +10,7 @@ its variable; a cotangent goes back as ``J.T @ delta``, the vector-Jacobian prod
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import pi, sqrt
+from math import pi, prod, sqrt
 from types import MappingProxyType
 
 import numpy as np
@@ -24,6 +24,11 @@ OWN = "own"  # in `Vjp.saves`: the very input whose VJP this is, for operators t
 def no_workspace(*shapes: Shape) -> tuple[Shape, ...]:
     """Most rules need no array besides those they read and the one they write."""
     return ()
+
+
+def one_per_entry(*shapes: Shape) -> int:
+    """Count one operation for each entry of the largest input."""
+    return max(prod(shape) for shape in shapes)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Op:
         One for each input, None where the operator has no derivative; a variadic operator has one for all its inputs.
     workspace : callable
         From the shapes of the inputs to the shapes of the temporary arrays that ``forward`` needs.
+    flops : callable
+        From the shapes of the inputs to the floating-point operations of ``forward``, functions counted as one.
     attrs : mapping
         The names of the numbers that the operator needs besides its inputs (each ≥ 0), with their symbols in TeX.
     variadic : bool
@@ -89,6 +96,7 @@ class Op:
     forward: Callable[..., None]
     vjps: tuple[Vjp | None, ...]
     workspace: Callable[..., tuple[Shape, ...]] = no_workspace
+    flops: Callable[..., int] = one_per_entry
     attrs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     variadic: bool = False
     gain: float = 1.0
@@ -115,6 +123,11 @@ def matmul_shape(W: Shape, x: Shape) -> Shape:
     if W[1] != x[0]:
         raise ValueError(f"expected the second factor to have {W[1]} rows, as {W} has columns, received {x}")
     return W[0], x[1]
+
+
+def matmul_flops(W: Shape, x: Shape) -> int:
+    """A product and a sum for each of m, d and n."""
+    return 2 * W[0] * W[1] * x[1]
 
 
 def matmul(out: Array, W: Array, x: Array) -> None:
@@ -379,6 +392,7 @@ _ROWS = (
             Vjp(matmul_vjp_left, lambda delta, x: rf"{delta} \, {x}^\top", saves=(1,)),
             Vjp(matmul_vjp_right, lambda delta, W: rf"{W}^\top {delta}", saves=(0,)),
         ),
+        flops=matmul_flops,
     ),
     Op(
         "bias",

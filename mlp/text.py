@@ -22,3 +22,15 @@ def tuple_of(array: Array, digits: int = 4) -> str:
     '(3, −2)'
     """
     return f"({', '.join(number(float(entry), digits) for entry in np.asarray(array).ravel())})"
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes, exact below 10 kB, in decimal units above.
+
+    >>> bytes_text(96), bytes_text(12_345), bytes_text(2_500_000)
+    ('96 B', '12.3 kB', '2.5 MB')
+    """
+    if count < 10_000:
+        return f"{count:,} B"
+    unit, size = ("kB", 1e3) if count < 999_500 else ("MB", 1e6) if count < 999_500_000 else ("GB", 1e9)
+    return f"{number(count / size, 3)} {unit}"

@@ -13,10 +13,9 @@ from mlp.engine import Run, check_array, prepare
 from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import Array
+from mlp.optimizers import OPTIMIZERS, Optimizer
 from mlp.steps import check_graph
 from mlp.text import number
-
-Update = Callable[[dict[str, Array], dict[str, Array]], None]
 
 
 @dataclass
@@ -87,10 +86,11 @@ def sgd(
     epochs: int,
     batch_size: int,
     seed: int | np.random.Generator = 0,
+    momentum: float = 0.0,
     evaluate: Callable[[dict[str, Array]], Any] | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> History:
-    """Minibatch stochastic gradient descent: W ← W − lr ∂J/∂W.
+    """Minibatch stochastic gradient descent: W ← W − lr ∂J/∂W; with momentum W ← W − lr v, v ← momentum v + ∂J/∂W.
 
     Parameters
     ----------
@@ -108,6 +108,8 @@ def sgd(
         Examples in a minibatch, at most N.
     seed : int or numpy.random.Generator
         For the order of the examples, new in every epoch. The same seed gives the same bits.
+    momentum : float
+        How much of the last step's velocity stays, in [0, 1). Without it (0) no velocity is kept.
     evaluate : callable, optional
         Called with a copy of the parameters after each epoch; what it returns is kept in ``History.evaluations``.
     progress : callable, optional
@@ -122,13 +124,11 @@ def sgd(
     DivergenceError
         When J is not finite any more, with the step, the last finite J, and the history up to there.
     """
-    rate = positive(lr, "lr")
-
-    def update(params: dict[str, Array], grads: dict[str, Array]) -> None:
-        for name, param in params.items():
-            param -= rate * grads[name]
-
-    return _train(graph, params, data, update, epochs, batch_size, seed, evaluate, progress)
+    settings = {"lr": positive(lr, "lr")}
+    if _decay(momentum, "momentum") == 0:
+        return _train(graph, params, data, OPTIMIZERS["sgd"], settings, epochs, batch_size, seed, evaluate, progress)
+    settings["momentum"] = float(momentum)
+    return _train(graph, params, data, OPTIMIZERS["momentum"], settings, epochs, batch_size, seed, evaluate, progress)
 
 
 def adam(
@@ -169,35 +169,32 @@ def adam(
         As `sgd`.
     """
     check_graph(graph)
-    rate, tiny = positive(lr, "lr"), positive(epsilon, "epsilon")
+    tiny = positive(epsilon, "epsilon")
     if np.dtype(graph.dtype).type(tiny) == 0:
         raise ValueError(f"epsilon: expected a number that is not 0 in {graph.dtype}, received {epsilon}")
-    beta1, beta2 = non_negative(beta1, "beta1"), non_negative(beta2, "beta2")
-    for name, beta in (("beta1", beta1), ("beta2", beta2)):
-        if beta >= 1:
-            raise ValueError(f"{name}: expected a number in [0, 1), received {beta}")
-    mean = {name: np.zeros(graph.variables[name].shape, graph.dtype) for name in graph.parameters}
-    square = {name: np.zeros_like(zeros) for name, zeros in mean.items()}
-    steps = 0
+    settings = {
+        "lr": positive(lr, "lr"),
+        "beta1": _decay(beta1, "beta1"),
+        "beta2": _decay(beta2, "beta2"),
+        "epsilon": tiny,
+    }
+    return _train(graph, params, data, OPTIMIZERS["adam"], settings, epochs, batch_size, seed, evaluate, progress)
 
-    def update(params: dict[str, Array], grads: dict[str, Array]) -> None:
-        nonlocal steps
-        steps += 1
-        for name, param in params.items():
-            gradient, m, v = grads[name], mean[name], square[name]
-            m += (1 - beta1) * (gradient - m)
-            v += (1 - beta2) * (gradient * gradient - v)
-            unbiased_m, unbiased_v = m / (1 - beta1**steps), v / (1 - beta2**steps)
-            param -= rate * unbiased_m / (np.sqrt(unbiased_v) + tiny)
 
-    return _train(graph, params, data, update, epochs, batch_size, seed, evaluate, progress)
+def _decay(value: object, what: str) -> float:
+    """How much of a running mean stays from step to step."""
+    decay = non_negative(value, what)
+    if decay >= 1:
+        raise ValueError(f"{what}: expected a number in [0, 1), received {value}")
+    return decay
 
 
 def _train(
     graph: Graph,
     params: Mapping[str, Array],
     data: tuple[Array, Array],
-    update: Update,
+    optimizer: Optimizer,
+    settings: dict[str, float],
     epochs: int,
     batch_size: int,
     seed: int | np.random.Generator,
@@ -226,6 +223,8 @@ def _train(
         columns = {name: row.T for name, row in zip(names, rows, strict=True)}
         runs[n] = prepare(graph.with_batch(n), keep=recorded), rows, current | columns
 
+    shapes = {name: param.shape for name, param in current.items()}
+    state, work = optimizer.start(shapes, graph.dtype), optimizer.work(shapes, graph.dtype)
     history = History(current, steps_per_epoch=-(-total // size))
     for epoch in range(1, epochs + 1):
         order = rng.permutation(total)
@@ -244,7 +243,7 @@ def _train(
             history.sizes.append(len(chosen))
             try:
                 with np.errstate(over="raise", invalid="raise", divide="raise", under="ignore"):
-                    update(current, grads)
+                    optimizer.update(len(history.J), current, grads, state, work, **settings)
             except FloatingPointError as error:
                 raise _diverged(history, FloatingPointError(f"in the update: {error}")) from error
         if evaluate is not None:

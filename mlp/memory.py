@@ -1,0 +1,353 @@
+"""Memory: every byte of a pass, predicted from the graph and measured by running it.
+
+`predict` reads the schedule: shapes, and from when to when each array exists. `measure` runs the same schedule with one
+allocation for each array, and counts what is there. The two must agree to the byte.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from mlp.engine import checked, execute, prepare
+from mlp.graph import Graph
+from mlp.inputs import one_of
+from mlp.ops import Array
+from mlp.optimizers import OPTIMIZERS, Optimizer
+from mlp.slab import place
+from mlp.steps import Plan, Schedule, Step, cotangent_name, policy_name, schedule
+from mlp.text import bytes_text
+
+KINDS = ("parameters", "inputs", "gradients", "optimizer", "kept", "workspace")
+
+
+@dataclass(frozen=True)
+class Held:
+    """One array that exists during an event.
+
+    Attributes
+    ----------
+    array : str
+        ``"h"`` a value, ``"dJ/dh"`` a cotangent.
+    kind : str
+        One of ``"parameters"``; ``"inputs"`` (targets too); ``"gradients"`` (cotangents of all variables);
+        ``"optimizer"``; ``"kept"`` (values of intermediate variables); ``"workspace"`` (this event only).
+    nbytes : int
+    needed_by : str
+        The rule that reads it last, such as ``"matmul_vjp0 of z = matmul(W1, x), step 14"``; else ``"the policy"``,
+        ``"this step alone"``, ``"the next update"``, or the caller, whose it is.
+    """
+
+    array: str
+    kind: str
+    nbytes: int
+    needed_by: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """What exists while one step runs: its inputs, its output and its workspace together.
+
+    Attributes
+    ----------
+    index : int
+        The step's number in the schedule; the update, where there is one, comes after the last.
+    phase : str
+        ``"forward"``, ``"backward"`` or ``"update"``.
+    what : str
+        What the step writes: ``"z"``, ``"dJ/dz"``.
+    bytes : mapping of str to int
+        By kind, in the order of `KINDS`.
+    """
+
+    index: int
+    phase: str
+    what: str
+    bytes: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Bytes of all kinds."""
+        return sum(self.bytes.values())
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The bytes that exist, event by event.
+
+    Attributes
+    ----------
+    graph : Graph
+    policy : str
+        The policy's or the plan's name.
+    events : tuple of Event
+        One for each step, and one for the update where an optimizer was named.
+    held : callable
+        ``held(index)`` gives the arrays of an event, largest first.
+    """
+
+    graph: Graph = field(repr=False)
+    policy: str
+    events: tuple[Event, ...] = field(repr=False)
+    held: Callable[[int], tuple[Held, ...]] = field(repr=False)
+    _reserve: Callable[[], int] = field(repr=False)
+
+    @cached_property
+    def peak_event(self) -> Event:
+        """The first event at which most bytes exist."""
+        return max(self.events, key=lambda event: event.total)
+
+    @property
+    def peak(self) -> int:
+        """Bytes at the peak: the caller's arrays, and all that the engine made."""
+        return self.peak_event.total
+
+    @cached_property
+    def reserved(self) -> int:
+        """Bytes of the one slab that `mlp.prepare` holds for what it makes; the caller's arrays are not in it."""
+        return self._reserve()
+
+    @property
+    def breakdown(self) -> tuple[Held, ...]:
+        """The arrays at the peak, largest first, each with the rule that still needs it."""
+        return self.held(self.peak_event.index)
+
+    def __repr__(self) -> str:
+        """One line."""
+        event = self.peak_event
+        where = f"step {event.index}, {event.phase}, {event.what}"
+        return f"<Timeline: {self.policy}, peak {bytes_text(self.peak)} at {where}>"
+
+    def __str__(self) -> str:
+        """A line an event: the step, what it writes, and the bytes by kind."""
+        lines = [f"{'step':>4} {'phase':8} {'writes':12}" + "".join(f"{kind:>12}" for kind in (*KINDS, "total"))]
+        for event in self.events:
+            counts = "".join(f"{count:12,}" for count in (*event.bytes.values(), event.total))
+            mark = "  peak" if event is self.peak_event else ""
+            lines.append(f"{event.index:4d} {event.phase:8} {event.what:12}{counts}{mark}")
+        return "\n".join(lines)
+
+
+def predict(graph: Graph, policy: str | Plan = "residuals", optimizer: str | None = None) -> Timeline:
+    """Predict the bytes of a pass from shapes and rules alone; no array is made.
+
+    Parameters
+    ----------
+    graph : Graph
+    policy : str or Plan
+        As for `mlp.schedule`: ``"predict"``, ``"keep_all"``, ``"residuals"`` or a plan of `mlp.checkpoint`.
+    optimizer : str, optional
+        ``"sgd"``, ``"momentum"`` or ``"adam"``: counts its state, which lives from step to step, and the update.
+
+    Returns
+    -------
+    Timeline
+
+    Raises
+    ------
+    TypeError, ValueError
+        For no graph, an unknown policy or optimizer, a plan for another graph.
+    """
+    steps = schedule(graph, policy)
+    rule = _optimizer(optimizer, policy)
+    kinds = _kinds(steps)
+    parameters = [steps.nbytes(name) for name in graph.parameters]
+    now = dict.fromkeys(KINDS, 0)
+    for name in steps.needed:
+        now[kinds[name]] += steps.nbytes(name)
+    now["optimizer"] = len(rule.state) * sum(parameters) if rule else 0
+    events = []
+    for step in steps:
+        for name in step.born:
+            now[kinds[name]] += steps.nbytes(name)
+        work = sum(map(steps.nbytes, step.workspace))
+        events.append(_event(step, now | {"workspace": work}))
+        for name in step.freed:
+            now[kinds[name]] -= steps.nbytes(name)
+    if rule:
+        events.append(_update(steps, now | {"workspace": rule.workspace * max(parameters, default=0)}))
+
+    def sizes(index: int) -> dict[str, int]:
+        names = [*steps.alive(index), *steps[index].workspace] if index < len(steps) else _at_the_end(steps)
+        found = {name: steps.nbytes(name) for name in names}
+        if rule:
+            found |= {_slot(name, slot): steps.nbytes(name) for name in graph.parameters for slot in rule.state}
+            if index == len(steps):
+                found |= {f"work {k} of the update": max(parameters, default=0) for k in range(rule.workspace)}
+        return found
+
+    return Timeline(
+        graph,
+        policy_name(policy),
+        tuple(events),
+        lambda index: _held(steps, kinds, index, sizes(index)),
+        lambda: place(steps.lifetimes())[1],
+    )
+
+
+def measure(
+    graph: Graph, values: Mapping[str, Array], policy: str | Plan = "residuals", optimizer: str | None = None
+) -> Timeline:
+    """Measure the bytes of a pass: run it with one allocation for each array, and count what exists at each step.
+
+    Parameters
+    ----------
+    graph, policy, optimizer
+        As for `predict`.
+    values : mapping of str to ndarray
+        As for `mlp.value_and_grad`; never changed.
+
+    Returns
+    -------
+    Timeline
+        Counted from the arrays' own ``nbytes``; ``reserved`` from the slab that `mlp.prepare` allocates.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As `predict` and `mlp.value_and_grad`.
+    """
+    steps = schedule(graph, policy)
+    rule = _optimizer(optimizer, policy)
+    kinds = _kinds(steps)
+    arrays = checked(graph, values, steps.needed)
+    shapes = {name: arrays[name].shape for name in graph.parameters if name in arrays}
+    state = rule.start(shapes, graph.dtype) if rule else {}
+    slots: dict[str, Array] = {}
+    for name, held in state.items():
+        slots |= {_slot(name, slot): array for slot, array in zip(rule.state if rule else (), held, strict=True)}
+    counted: list[dict[str, int]] = []
+    events = []
+    for step in execute(steps, arrays):
+        counted.append({name: array.nbytes for name, array in (arrays | slots).items()})
+        events.append(_event(step, _by_kind(kinds, counted[-1])))
+    if rule:
+        work = rule.work(shapes, graph.dtype)
+        params = {name: arrays[name].copy() for name in shapes}  # stand in for the caller's, which stay as they are
+        grads = {name: arrays[cotangent_name(graph, name)] for name in shapes}
+        rule.update(1, params, grads, state, work, **TYPICAL[rule.name])
+        used = {f"work {k} of the update": array for k, array in enumerate(work)}
+        counted.append({name: array.nbytes for name, array in (arrays | params | slots | used).items()})
+        events.append(_update(steps, _by_kind(kinds, counted[-1])))
+    return Timeline(
+        graph,
+        policy_name(policy),
+        tuple(events),
+        lambda index: _held(steps, kinds, index, counted[index]),
+        lambda: place(steps.lifetimes())[1] if policy == "predict" else prepare(graph, policy=policy).reserved,
+    )
+
+
+def sweep(
+    build: Callable[[Any], Graph],
+    settings: Iterable[Any],
+    policies: Sequence[str | Callable[[Graph], Plan]] = ("predict", "residuals", "keep_all"),
+    optimizer: str | None = None,
+) -> dict[str, list[int]]:
+    """Peaks against depth, width, batch or whatever ``build`` makes of a setting.
+
+    Parameters
+    ----------
+    build : callable
+        ``build(setting)`` gives a graph.
+    settings : iterable
+    policies : sequence
+        Policies by name, and functions from a graph to a plan, such as ``mlp.checkpoint.sqrt``.
+    optimizer : str, optional
+        As for `predict`; not counted under ``"predict"``.
+
+    Returns
+    -------
+    dict of str to list of int
+        For each policy, by its name, the peaks in bytes, in the order of the settings.
+    """
+    peaks: dict[str, list[int]] = {policy if isinstance(policy, str) else policy.__name__: [] for policy in policies}
+    for setting in settings:
+        graph = build(setting)
+        for policy, found in zip(policies, peaks.values(), strict=True):
+            chosen = policy if isinstance(policy, str) else policy(graph)
+            found.append(predict(graph, chosen, None if chosen == "predict" else optimizer).peak)
+    return peaks
+
+
+# What the update is measured with; no byte depends on it.
+TYPICAL: Mapping[str, dict[str, float]] = {
+    "sgd": {"lr": 0.01},
+    "momentum": {"lr": 0.01, "momentum": 0.9},
+    "adam": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+}
+
+
+def _optimizer(name: str | None, policy: str | Plan) -> Optimizer | None:
+    if name is None:
+        return None
+    one_of(name, OPTIMIZERS, "optimizer")
+    if policy == "predict":
+        raise ValueError(
+            f"optimizer: expected None under the policy 'predict', which trains nothing, received {name!r}"
+        )
+    return OPTIMIZERS[name]
+
+
+def _kinds(steps: Schedule) -> dict[str, str]:
+    """The kind of every value and every cotangent; what is not in here is workspace, or the optimizer's."""
+    of_role = {"parameter": "parameters", "intermediate": "kept"}
+    kinds = {name: of_role.get(variable.role, "inputs") for name, variable in steps.graph.variables.items()}
+    return kinds | {cotangent_name(steps.graph, name): "gradients" for name in steps.graph.variables}
+
+
+def _by_kind(kinds: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, int]:
+    counts = dict.fromkeys(KINDS, 0)
+    for name, nbytes in sizes.items():
+        counts[_kind(kinds, name)] += nbytes
+    return counts
+
+
+def _kind(kinds: Mapping[str, str], name: str) -> str:
+    return kinds.get(name) or ("optimizer" if " of " in name and name.startswith("state ") else "workspace")
+
+
+def _slot(name: str, slot: str) -> str:
+    return f"state {slot} of {name}"
+
+
+def _event(step: Step, counts: dict[str, int]) -> Event:
+    return Event(step.index, step.phase, step.writes[0], MappingProxyType(counts))
+
+
+def _update(steps: Schedule, counts: dict[str, int]) -> Event:
+    return Event(len(steps), "update", "parameters", MappingProxyType(counts))
+
+
+def _at_the_end(steps: Schedule) -> list[str]:
+    """What the caller brought, and the results."""
+    return [name for name in steps.alive(-1) if name not in steps[-1].freed]
+
+
+def _held(steps: Schedule, kinds: Mapping[str, str], index: int, sizes: Mapping[str, int]) -> tuple[Held, ...]:
+    """The arrays of one event, largest first, each with the last rule that reads it."""
+    found = [
+        Held(name, _kind(kinds, name), nbytes, _needed_by(steps, _kind(kinds, name), name, index))
+        for name, nbytes in sizes.items()
+    ]
+    return tuple(sorted(found, key=lambda held: -held.nbytes))
+
+
+def _needed_by(steps: Schedule, kind: str, name: str, index: int) -> str:
+    """Who keeps an array alive at an event: the caller, the rule that reads it last, or the update."""
+    if name in steps.needed:
+        return "the caller"
+    if kind == "optimizer":
+        return "the next update"
+    if kind == "workspace":
+        return "this step alone"
+    for step in steps[index:]:
+        if name in step.freed:
+            readers = [other for other in steps[index : step.index + 1] if name in other.reads]
+            if not readers:
+                return "the policy" if steps.policy == "keep_all" else "this step alone"
+            equation, argnum = readers[-1].equation, readers[-1].argnum
+            rule = equation.op if argnum is None else f"{equation.op}_vjp{argnum}"
+            return f"{rule} of {equation}, step {readers[-1].index}"
+    return "the caller, as a result"
