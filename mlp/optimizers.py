@@ -95,7 +95,8 @@ def adam_rule(
     np.divide(square, 1 - beta2**step, out=work)
     np.sqrt(work, out=work)
     np.add(work, epsilon, out=work)
-    np.multiply(mean, lr / (1 - beta1**step), out=gradient)
+    np.divide(mean, 1 - beta1**step, out=gradient)
+    np.multiply(gradient, lr, out=gradient)
     np.divide(gradient, work, out=gradient)
     np.subtract(param, gradient, out=param)
 
