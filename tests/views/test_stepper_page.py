@@ -563,7 +563,7 @@ def test_the_address_names_a_stop_and_follows_without_history(opens: Opens) -> N
     assert visit.count == f"10 of {len(WALK)}"
     before = visit.page.evaluate("history.length")
     visit.button("Next").click()
-    assert visit.page.evaluate("location.hash") == "#stepper:dJ-dh"
+    visit.page.wait_for_function("location.hash === '#stepper:dJ-dh'")  # once the reader rests
     assert visit.page.evaluate("history.length") == before
     visit.page.evaluate("location.hash = '#stepper:back-s'")
     visit.settle()
@@ -730,6 +730,18 @@ def test_a_large_matrix_is_a_map_with_words(opens: Opens) -> None:
     assert visit.find(".mlp-map").locator("td").count() == 108
     words = visit.find(".mlp-array .mlp-caption").first.inner_text()
     assert "W⁽¹⁾ 9×12" in words and f"from {number(values['W1'].min())} to {number(values['W1'].max())}" in words
+
+
+def test_of_many_arrays_the_first_few_are_shown(opens: Opens) -> None:
+    graph = network([3] * 8, batch=1)
+    rng = np.random.default_rng(0)
+    given = {key: rng.normal(size=graph.variables[key].shape) for key in graph.inputs}
+    visit = opens(Stepper(graph, graph.init(0) | given).island())
+    visit.go([stop.id for stop in stops(graph)].index("s"))
+    assert [caption.split()[0] for caption in visit.tables()] == ["W⁽¹⁾", "W⁽²⁾", "W⁽³⁾", "W⁽⁴⁾", "s"]
+    assert "the first 4 of 7" in visit.find(".mlp-panel-numbers .mlp-hint").inner_text()
+    visit.open_all()
+    assert visit.page.locator(".mlp-panel-numbers td > input").count() == 3 + 3 + 7 * 9
 
 
 @pytest.mark.parametrize(

@@ -601,6 +601,7 @@ function format(number, digits = 4) {
 
 /** "1.230e+2": rounded to so many digits; half-way between two, to the even one, as Python does. */
 function rounded(size, digits) {
+  if (!/^[\d.]*5e/.test(size.toExponential())) return size.toExponential(digits - 1); // half-way cases end in 5
   const [mantissa, exponent] = size.toExponential(100).split("e"); // all its digits: no half-way case has a hundred
   const [kept, rest] = [mantissa.slice(0, digits + 1), mantissa.slice(digits + 1)];
   const isTieToEven = /^50*$/.test(rest) && /[02468]\.?$/.test(kept);

@@ -28,6 +28,18 @@ function furnished(node, attributes, children) {
   return node;
 }
 
+/** Text that is touched only where it changes, so that nothing is laid out, or read out, again. */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Let a place hold the elements of these parts, in this order; those that stay are not moved. */
+function arrange(place, parts) {
+  const wanted = parts.map((part) => part.element);
+  [...place.children].filter((child) => !wanted.includes(child)).forEach((child) => child.remove());
+  wanted.forEach((child, k) => place.children[k] === child || place.insertBefore(child, place.children[k] ?? null));
+}
+
 let uniqueCount = 0;
 
 /** An id that nothing else in the page has. */
@@ -343,11 +355,7 @@ function numberField(label, take, complaint, attributes = {}) {
 /** A place for reasons: it speaks up when there is one. */
 function complaintBox() {
   const box = element("p", { class: "mlp-complaint", role: "alert", id: uniqueId("complaint") });
-  const say = (reason) => {
-    const text = reason ?? "";
-    if (box.textContent !== text) box.textContent = text;
-  };
-  return { element: box, say };
+  return { element: box, say: (reason) => write(box, reason ?? "") };
 }
 
 // --- what is remembered ----------------------------------------------------------------------------------------------
@@ -458,11 +466,18 @@ function addressedStop(name) {
   return name && address.startsWith(`${name}:`) ? address.slice(name.length + 1) : null;
 }
 
-/** Let the address name a stop, without a new entry in the history. */
+const ADDRESS_AFTER = 150; // milliseconds: browsers refuse addresses that change too often
+
+let addressTimer = null;
+
+/** Let the address name a stop, once the reader rests there, without a new entry in the history. */
 function setAddress(name, stop) {
-  try {
-    history.replaceState(history.state, "", `#${name}:${stop}`);
-  } catch {
-    // Too many in a short time, or a page that may not: the view moves all the same.
-  }
+  clearTimeout(addressTimer);
+  addressTimer = setTimeout(() => {
+    try {
+      history.replaceState(history.state, "", `#${name}:${stop}`);
+    } catch {
+      // A page that may not: the view moves all the same.
+    }
+  }, ADDRESS_AFTER);
 }

@@ -9,7 +9,7 @@ const PHASES = {
   update: { mark: "↻", does: "parameters" },
 };
 const PLAY_EVERY = 1800; // milliseconds
-const AT_ONCE = 4; // steps of one stop, or parameters, whose numbers are shown; the graph has the others
+const AT_ONCE = 4; // of many arrays or steps of one stop; the graph, and "Change anything", have the others
 const NARROW = "(max-width: 36rem)";
 
 // --- the numbers -----------------------------------------------------------------------------------------------------
@@ -41,8 +41,13 @@ class Lab {
 
   compute() {
     this.result = run(this.graph, this.values, { broken: this.broken, lr: this.lr });
-    this.checked = null;
-    this.walk = null;
+    this.makers = new Map();
+    this.paid = new Map();
+    for (const step of this.result.steps) {
+      if (step.phase === "forward") this.makers.set(step.variable, step);
+      else this.paid.set(step.variable, [...this.shares(step.variable), step]);
+    }
+    this.checked = this.walk = this.lives = null;
   }
 
   matrices(nested) {
@@ -136,10 +141,11 @@ class Lab {
   }
 
   get ledger() {
+    if (this.lives) return this.lives;
     const changes = Object.assign({}, ...this.variants.map(({ ledger }) => ledger));
     const kept = this.told.ledger.filter(({ name }) => !(name in changes));
-    const entries = [...kept, ...Object.values(changes).filter(Boolean)];
-    return entries.sort((a, b) => a.born - b.born);
+    this.lives = [...kept, ...Object.values(changes).filter(Boolean)].sort((a, b) => a.born - b.born);
+    return this.lives;
   }
 
   codeOf(step) {
@@ -149,15 +155,14 @@ class Lab {
 
   /** A variable's value as a step finds it; only an update in mid-pass makes it another one. */
   valueAt(name, step) {
-    const moved = this.result.steps.find((s) => s.variable === name && s.updated && s.index < step);
+    const moved = this.shares(name).find(({ updated, index }) => updated && index < step);
     return moved ? moved.updated : this.result.values[name];
   }
 
   /** A cotangent as it is when a step begins. */
   cotangentAt(name, step) {
     if (name === this.graph.objective) return scalar(1);
-    const before = this.result.steps.filter((s) => s.phase === "backward" && s.variable === name && s.index < step);
-    return (before.at(-1) ?? {}).total ?? null;
+    return this.shares(name).findLast(({ index }) => index < step)?.total ?? null;
   }
 
   /** An array by its name, "z" or "dJ/dz", as a step reads it: in the wrong order, a cotangent after its first share. */
@@ -198,7 +203,7 @@ class Lab {
 
   /** All steps that add to a variable's cotangent. */
   shares(name) {
-    return this.result.steps.filter((step) => step.phase === "backward" && step.variable === name);
+    return this.paid.get(name) ?? [];
   }
 }
 
@@ -400,8 +405,9 @@ class StepperView {
     this.controls.draw();
     this.says.draw();
     for (const panel of this.panels) {
-      if (panel.fold.open || panel.always) (panel[how] ?? panel.draw)();
+      if (panel.fold.open) (panel[how] ?? panel.draw)();
     }
+    this.panels[0].settle(); // measures, so it comes after all that is written
   }
 }
 
@@ -439,7 +445,8 @@ function controlsOf(view) {
   const back = move("Back", "‹", () => view.step - 1, "back");
   const next = move("Next", "›", () => view.step + 1, "next");
   const last = move("Last", "⇥", () => view.count - 1, "last");
-  const play = button("", () => view.toggle(), { class: "mlp-play" });
+  const [sign, word] = [icon(""), element("span", { class: "mlp-word" })];
+  const play = button([sign, word], () => view.toggle(), { class: "mlp-play" });
   const scrubber = element("input", { type: "range", min: 0, max: view.count - 1, step: 1, "aria-label": "Stop", class: "mlp-scrubber" });
   scrubber.addEventListener("input", () => view.go(scrubber.value));
   const list = element("select", { class: "mlp-stops", "aria-label": "Go to stop", onchange: () => view.go(list.value) });
@@ -452,7 +459,8 @@ function controlsOf(view) {
       control.setAttribute("aria-disabled", String(isOff)); // not `disabled`, which would drop the focus
     }
     const isPlaying = view.timer !== null;
-    play.replaceChildren(icon(isPlaying ? "❚❚" : "▶"), element("span", { class: "mlp-word" }, isPlaying ? "Pause" : "Play"));
+    write(sign, isPlaying ? "❚❚" : "▶");
+    write(word, isPlaying ? "Pause" : "Play");
   };
   const bar = element("div", { class: "mlp-bar" }, first, back, next, last, play);
   return { element: element("div", { class: "mlp-controls" }, bar, scrubber, list), draw, next };
@@ -483,9 +491,9 @@ function saysOf(view) {
   const note = element("div", { class: "mlp-note" }, changes, back);
   const step = updateBox(view);
   const draw = () => {
-    words.textContent = view.stop.words;
+    write(words, view.stop.words);
     note.hidden = !view.lab.isChanged;
-    changes.textContent = changesText(view.lab);
+    write(changes, changesText(view.lab));
     step.draw();
   };
   return { element: element("div", { class: "mlp-says" }, words, step.element, note), draw };
@@ -535,10 +543,12 @@ function graphPanel(view) {
   const box = scrollBox("Graph", { class: "mlp-graph-box" }, svg ?? element("p", {}, "The picture of this graph is damaged."));
   const nodes = svg ? nodesOf(svg, view, card) : { variables: new Map(), operators: [], edges: [] };
   const draw = () => {
-    if (svg) light(view, svg, nodes, box);
+    if (svg) light(view, svg, nodes);
     card.draw();
   };
-  return { key: "graph", title: "Graph", body: box, card: card.element, draw, closed: () => card.show(null) };
+  const settle = () => centre(svg?.querySelector(".mlp-operator.mlp-current, .mlp-node.mlp-current"), box);
+  new ResizeObserver(settle).observe(box);
+  return { key: "graph", title: "Graph", body: box, card: card.element, draw, settle, closed: () => card.show(null) };
 }
 
 /** The picture's parts by what they stand for; squares become buttons. */
@@ -579,17 +589,15 @@ function visit(view, name, card) {
 }
 
 function makerStop({ lab, stepsTo }, name) {
-  const step = lab.result.steps.find((s) => s.phase === "forward" && s.variable === name);
-  return step ? stepsTo.get(step.index) : null;
+  return stepsTo.get(lab.makers.get(name)?.index) ?? null;
 }
 
 function sharesStop({ lab, stepsTo }, name) {
-  const last = lab.shares(name).at(-1);
-  return last ? stepsTo.get(last.index) : null;
+  return stepsTo.get(lab.shares(name).at(-1)?.index) ?? null;
 }
 
-/** Light the stop in the picture, and bring it into sight where the picture scrolls. */
-function light(view, svg, { variables, operators, edges }, box) {
+/** Light the stop in the picture. */
+function light(view, svg, { variables, operators, edges }) {
   const { lab, now, steps, stop } = view;
   const isBack = stop.phase !== "forward";
   svg.dataset.direction = isBack ? "backward" : "forward";
@@ -605,8 +613,6 @@ function light(view, svg, { variables, operators, edges }, box) {
   for (const { node, holds } of operators) mark(node, { current: steps.some(({ equation }) => holds(equation)) });
   for (const edge of edges) mark(edge, { current: steps.some((step) => isOn(edge.dataset, step, operators)) });
   renameOperators(lab, operators);
-  const lit = svg.querySelector(".mlp-operator.mlp-current, .mlp-node.mlp-current");
-  if (lit && scrolls(box)) centre(lit, box);
 }
 
 function mark(node, classes) {
@@ -616,8 +622,7 @@ function mark(node, classes) {
 /** Whether a square's value, or on the way back its cotangent, is there, and whether shares are still to come. */
 function standing(lab, name, now, isBack) {
   if (!isBack) {
-    const maker = lab.result.steps.find((s) => s.phase === "forward" && s.variable === name);
-    return { filled: !maker || maker.index <= now, pending: false };
+    return { filled: !(lab.makers.get(name)?.index > now), pending: false };
   }
   if (name === lab.graph.objective) return { filled: true, pending: false };
   const shares = lab.shares(name);
@@ -645,7 +650,9 @@ function renameOperators({ told, graph }, operators) {
   }
 }
 
+/** Bring a node into sight, where the picture scrolls. */
 function centre(node, box) {
+  if (!node || box.tabIndex < 0) return;
   const [inner, outer] = [node.getBoundingClientRect(), box.getBoundingClientRect()];
   box.scrollLeft += inner.left + inner.width / 2 - (outer.left + outer.width / 2);
 }
@@ -734,17 +741,26 @@ function slotNode({ lab, stop }, slot) {
 function numbersPanel(view) {
   const lens = entryLens(view);
   const arrays = element("div", { class: "mlp-arrays" });
-  const hint = element("p", { class: "mlp-hint" }, "Numbers in a frame can be changed; everything follows.");
+  const hint = element("p", { class: "mlp-hint" });
   const givenTable = givenTables(view, lens);
+  const computed = new Map();
+  const computedTable = (array) => {
+    const key = [array.key, ...array.caption].join();
+    if (!computed.has(key)) computed.set(key, arrayTable(array));
+    computed.get(key).refresh();
+    return computed.get(key);
+  };
   const more = settings(view, givenTable);
   const body = element("div", {}, hint, arrays, lens.element, more.element);
   let tables = [];
   const draw = () => {
     const shownArrays = arraysOf(view);
     const given = shownArrays.filter(({ isGiven }) => isGiven).map(({ key }) => key);
-    tables = shownArrays.map((array) => (array.isGiven ? givenTable(array.key) : arrayTable(array)));
-    arrays.replaceChildren(...tables.map((table) => table.element));
+    tables = shownArrays.map((array) => (array.isGiven ? givenTable(array.key) : computedTable(array)));
+    arrange(arrays, tables);
+    const most = view.stop.phase === "update" ? view.lab.parameters.length : Math.max(...view.steps.map(({ reads }) => reads.length), view.steps.length);
     hint.hidden = given.length === 0;
+    write(hint, `Numbers in a frame can be changed; everything follows.${most > AT_ONCE ? ` Of many, the first ${AT_ONCE} of ${most} are here; the others under “Change anything”.` : ""}`);
     lens.draw();
     more.draw(given);
   };
@@ -769,7 +785,7 @@ function arraysOf(view) {
     add(array, [lab.label(array), "read"], read, role, lab.given.includes(array) && read() === lab.values[array]);
   };
   for (const { index, phase, reads: names, writes, first, final } of view.steps.slice(0, AT_ONCE)) {
-    names.forEach((name) => reads(name, index));
+    names.slice(0, AT_ONCE).forEach((name) => reads(name, index));
     const result = () => lab.result.steps[index];
     if (phase === "forward") add(writes[0], [lab.label(writes[0]), "written"], () => result().total, "value");
     else {
@@ -792,7 +808,11 @@ function arrayTable({ caption: [name, what], read, role }, entry = null) {
   const matrix = read();
   const caption = [element("strong", {}, name), ` ${sizeText(matrix.shape)}, ${what}`];
   const table = matrixTable(caption, matrix, { className: `mlp-is-${role}`, entry });
-  return { element: table.element, refresh: () => table.refresh(read()) };
+  let shown = matrix;
+  const refresh = () => {
+    if (shown !== read()) table.refresh((shown = read()));
+  };
+  return { element: table.element, refresh };
 }
 
 /** A table for each given array, made once and shown wherever it is wanted, with its own place for reasons. */
@@ -843,7 +863,7 @@ function settings(view, givenTable) {
     drawnBeside = beside.join();
     knobs.refresh();
     tables = view.lab.given.filter((name) => !beside.includes(name)).map(givenTable);
-    places.replaceChildren(...tables.map((table) => table.element));
+    arrange(places, tables);
     complaint.say(null);
   };
   const refresh = () => {
@@ -1094,31 +1114,46 @@ function memoryPanel(view) {
     element("thead", {}, element("tr", {}, ...["array", "life", "now"].map((name) => element("th", { scope: "col" }, name)))),
     body,
   );
+  let [drawn, rows] = [null, []];
   const draw = () => {
     const { lab, now } = view;
     const last = lab.result.steps.length - 1;
     const at = Math.min(now, last);
-    const held = lab.ledger.filter(({ kind, born, freed }) => born <= at && at <= freed && (now <= last || kind !== "workspace"));
-    total.textContent = `${held.reduce((sum, { bytes }) => sum + bytes, 0).toLocaleString("en")} bytes are alive in ${held.length} arrays.`;
-    body.replaceChildren(...lab.ledger.map((entry) => lifeRow(view, entry, held.includes(entry), last)));
+    const isHeld = ({ kind, born, freed }) => born <= at && at <= freed && (now <= last || kind !== "workspace");
+    const held = lab.ledger.filter(isHeld);
+    write(total, `${held.reduce((sum, { bytes }) => sum + bytes, 0).toLocaleString("en")} bytes are alive in ${held.length} arrays.`);
+    if (drawn !== lab.ledger) {
+      drawn = lab.ledger;
+      rows = drawn.map((entry) => lifeRow(view, entry, last));
+      body.replaceChildren(...rows.map((row) => row.element));
+    }
+    rows.forEach((row, k) => row.show(isHeld(drawn[k]) ? "kept" : now < drawn[k].born ? "later" : "freed"));
     body.style.setProperty("--now", `${((at + 0.5) / (last + 1)) * 100}%`);
   };
   return { key: "memory", title: "Memory", body: element("div", {}, total, scrollBox("Memory", {}, table)), draw };
 }
 
-function lifeRow({ lab, now, stepsTo }, entry, isAlive, last) {
-  const { name, kind, bytes, born, freed } = entry;
-  const state = isAlive ? "kept" : now < born ? "later" : "freed";
+/** The life of one array: a bar, and in words why it is there now. */
+function lifeRow(view, entry, last) {
+  const { name, bytes, born, freed } = entry;
   const [start, end] = [(born / (last + 1)) * 100, ((freed + 1) / (last + 1)) * 100];
-  const bar = element("span", { class: `mlp-life mlp-${state}`, style: `--from:${start}%;--to:${end}%` });
-  const life = `stops ${stepsTo.get(born) + 1} to ${stepsTo.get(freed) + 1}`;
-  return element(
+  const bar = element("span", { style: `--from:${start}%;--to:${end}%` });
+  const life = `stops ${view.stepsTo.get(born) + 1} to ${view.stepsTo.get(freed) + 1}`;
+  const [state, why] = [element("strong"), element("span")];
+  const row = element(
     "tr",
     {},
-    element("th", { scope: "row" }, ledgerName(lab, name), element("small", {}, ` ${bytes.toLocaleString("en")} B`)),
+    element("th", { scope: "row" }, ledgerName(view.lab, name), element("small", {}, ` ${bytes.toLocaleString("en")} B`)),
     element("td", {}, element("span", { class: "mlp-track", "aria-hidden": "true" }, bar), unseen(life)),
-    element("td", {}, element("strong", {}, state), whyText(lab, entry, state, now, stepsTo) && `: ${whyText(lab, entry, state, now, stepsTo)}`),
+    element("td", {}, state, why),
   );
+  const show = (now) => {
+    const reason = whyText(view, entry, now);
+    bar.className = `mlp-life mlp-${now}`;
+    write(state, now);
+    write(why, reason && `: ${reason}`);
+  };
+  return { element: row, show };
 }
 
 function ledgerName(lab, name) {
@@ -1127,7 +1162,7 @@ function ledgerName(lab, name) {
 }
 
 /** Why an array is still there, or may go. */
-function whyText(lab, { name, kind, read, freed }, state, now, stepsTo) {
+function whyText({ lab, now, stepsTo }, { name, kind, read, freed }, state) {
   if (state === "later") return "";
   const readers = read.filter((index) => index > now);
   const why = [...new Set(readers.map((index) => `stop ${stepsTo.get(index) + 1} ${readingText(lab, index, name)}`))];
@@ -1156,11 +1191,13 @@ function insteadText({ graph }, name) {
 
 function codePanel(view) {
   const body = element("div");
+  let drawn = null;
   const draw = () => {
-    const rules = new Map(view.stop.steps.map((step) => view.lab.codeOf(step)));
-    const update = [["the update", "for name, param in params.items():\n    param -= lr * grads[name]"]];
-    const lines = view.stop.phase === "update" ? update : [...rules].filter(([, text], k, all) => all.findIndex(([, other]) => other === text) === k);
-    body.replaceChildren(...lines.map(([key, text]) => scrollBox(`Code of ${key}`, { class: "mlp-code" }, element("pre", {}, element("code", {}, text)))));
+    const rules = new Map(view.stop.steps.map((step) => view.lab.codeOf(step).reverse())); // by their lines: each once
+    if (view.stop.phase === "update") rules.set("for name, param in params.items():\n    param -= lr * grads[name]", "the update");
+    if (drawn === (drawn = [...rules.keys()].join())) return;
+    const box = ([lines, key]) => scrollBox(`Code of ${key}`, { class: "mlp-code" }, element("pre", {}, element("code", {}, lines)));
+    body.replaceChildren(...[...rules].map(box));
   };
   return { key: "code", title: "Code", body, draw };
 }
@@ -1183,6 +1220,7 @@ function checkPanel(view) {
   const note = isHastyPossible(view.lab) ? null : element("p", { class: "mlp-hint" }, "The wrong order harms only where something in the middle has two readers, as in the diamond.");
   const hint = element("p", { class: "mlp-hint" }, "Make a classic mistake, and see where nudging every number finds it.");
   const body = element("div", {}, hint, element("div", { class: "mlp-breaks" }, ...buttons), note, verdict, scrollBox("Gradient check", {}, table));
+  let drawn = null;
   const draw = () => {
     const { lab } = view;
     for (const node of buttons) {
@@ -1191,8 +1229,8 @@ function checkPanel(view) {
     }
     verdict.classList.toggle("mlp-wrong", !lab.check.ok);
     const text = verdictText(lab);
-    if (verdict.textContent !== text) verdict.textContent = text;
-    table.replaceChildren(checkTable(lab));
+    write(verdict, text);
+    if (drawn !== (drawn = lab.check)) table.replaceChildren(checkTable(lab));
   };
   return { key: "check", title: "Break it: the gradient check", body, draw };
 }
