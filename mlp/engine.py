@@ -22,11 +22,14 @@ from mlp.steps import (
     Schedule,
     Step,
     cotangent_name,
+    fill_zero,
     objective_name,
     output_name,
     policy_name,
     schedule,
 )
+
+LARGE = 100_000  # bytes: a gradient above this is not read once more where its factors are smaller
 
 # --- running it, one array at a time --------------------------------------------------------------------------------
 
@@ -230,38 +233,54 @@ class Run:
         self._bound: dict[str, Array] = dict.fromkeys(graph.given, np.empty(0))  # nobody's array: the first call binds
         self._places: dict[str, list[tuple[list[Array], int]]] = {name: [] for name in graph.given}
         self._calls: list[tuple[Callable[..., None], list[Array]]] = []
+        self._squares: list[float] = []  # sums of squares: one is not finite if any entry is not
         now: dict[str, Array] = {}  # where each array is, in the life that it is in
+        watched: set[str] = set()  # parameters whose gradient is known to be finite from its factors
+        written_anew = {step.instalment for step in steps if step.instalment not in step.born}
         for step in steps:
             for name in (*step.born, *step.workspace):
                 now[name] = views[name, step.index]
             for rule, names in step.calls:
+                if rule is fill_zero and step.phase == "backward" and names[0] in written_anew:
+                    continue  # an instalment of 0, and the next one is written instead of added
                 arguments = [self._bound[name] if name in self._bound else now[name] for name in names]
                 self._calls.append((rule, arguments))
                 for position, name in enumerate(names):
                     if name in self._places:
                         self._places[name].append((arguments, position))
+            for name in _factors(steps, step):
+                arguments = [self._bound[name] if name in self._bound else now[name]]
+                self._calls.append((self._watch, arguments))
+                if name in self._places:
+                    self._places[name].append((arguments, 0))
+                watched.add(step.variable)
             if poison:
                 self._calls += [(_fill_nan, [now[name]]) for name in (*step.freed, *step.workspace)]
         self._J = now[self._objective]
         self._kept = {name: now[name] for name in self._keep if name in now}
         self._grads = {name: now[cotangent_name(graph, name)] for name in graph.parameters}
-        self._flat = [gradient.reshape(-1) for gradient in self._grads.values()]
+        self._flat = [gradient.reshape(-1) for name, gradient in self._grads.items() if name not in watched]
         self._ran = False
 
     def __call__(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         """The objective and the gradients; see the class for what is checked and what is reused."""
         self._bind(values)
+        self._squares.clear()
         with np.errstate(all="ignore"):
             for rule, arguments in self._calls:
                 rule(*arguments)
-            J = float(self._J)
-            total = J
-            for gradient in self._flat:  # a sum of squares is not finite if any term is not
-                total += float(np.dot(gradient, gradient))
+            J: float = self._J.item()
+            total = sum(self._squares, J)
+            for gradient in self._flat:
+                total += np.dot(gradient, gradient).item()
         if not isfinite(total):
             self._explain()
         self._ran = True
         return J, self._grads.copy()
+
+    def _watch(self, array: Array) -> None:
+        flat = array.ravel(order="K")
+        self._squares.append(np.dot(flat, flat).item())
 
     def _explain(self) -> None:
         """Run again, one array at a time, to say what is not finite; if nothing is, only the sum was too large."""
@@ -323,6 +342,17 @@ def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False, policy
         ``J, grads = run(values)``; see `Run` for what is reused from call to call.
     """
     return Run(graph, keep, poison, policy)
+
+
+def _factors(steps: Schedule, step: Step) -> tuple[str, ...]:
+    """Where a gradient is large, and a product of arrays that are smaller: these, for they are quicker to look at."""
+    if step.phase == "forward" or step.variable not in steps.graph.parameters or step.instalment != step.writes[0]:
+        return ()
+    assert step.argnum is not None
+    vjp = steps.graph.table[step.equation.op].vjp(step.argnum)
+    size = steps.nbytes(step.writes[0])
+    worth_it = size > LARGE and sum(map(steps.nbytes, step.reads)) < size
+    return step.reads if vjp and vjp.product and step.final and worth_it else ()
 
 
 def _views(

@@ -26,6 +26,11 @@ def no_workspace(*shapes: Shape) -> tuple[Shape, ...]:
     return ()
 
 
+def never(**attrs: float) -> bool:
+    """Most operators have a value whatever their numbers are."""
+    return False
+
+
 def one_per_entry(*shapes: Shape) -> int:
     """Count one operation for each entry of the largest input."""
     return max(prod(shape) for shape in shapes)
@@ -47,12 +52,16 @@ class Vjp:
         whose VJP this is. Nothing else is available to the rule.
     workspace : callable
         From the shapes of ``(delta, *saved)`` to the shapes of the temporary arrays that the rule needs.
+    product : bool
+        Whether each entry is a sum of products of ``delta`` and what is saved. Then none is larger than the product of
+        their norms (Cauchy and Schwarz), and it is finite where their sums of squares are.
     """
 
     rule: Callable[..., None]
     tex: Template
     saves: tuple[int | str, ...] = ()
     workspace: Callable[..., tuple[Shape, ...]] = no_workspace
+    product: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,8 @@ class Op:
         By how much the weights' variance is raised in a network that uses it, to make up for what it silences.
     corner : bool
         Whether it has two slopes where its input is 0: there, differences and derivative need not agree.
+    vanishes : callable
+        ``vanishes(**attrs)`` says whether with these numbers the value is 0, and so is every instalment.
     requires : mapping
         From an argument number to a function that returns what is wrong with that input's values, or None.
     """
@@ -101,6 +112,7 @@ class Op:
     variadic: bool = False
     gain: float = 1.0
     corner: bool = False
+    vanishes: Callable[..., bool] = never
     requires: Mapping[int, Callable[[Array], str | None]] = field(default_factory=lambda: MappingProxyType({}))
 
     def vjp(self, argnum: int) -> Vjp | None:
@@ -137,7 +149,10 @@ def matmul(out: Array, W: Array, x: Array) -> None:
 
 def matmul_vjp_left(out: Array, delta: Array, x: Array) -> None:
     """``delta @ x.T``: for one example, the outer product of the cotangent and the input."""
-    np.matmul(delta, x.T, out=out)
+    if delta.shape[1] == 1:
+        np.multiply(delta, x.T, out=out)  # the same numbers; a matrix product takes several times as long
+    else:
+        np.matmul(delta, x.T, out=out)
 
 
 def matmul_vjp_right(out: Array, delta: Array, W: Array) -> None:
@@ -281,7 +296,7 @@ def squared_error(L: Array, o: Array, y: Array, difference: Array) -> None:
 def squared_error_vjp_output(out: Array, delta: Array, o: Array, y: Array) -> None:
     """``delta (o − y) / n``: here the 1/n of the average enters backward, and nowhere after."""
     np.subtract(o, y, out=out)
-    np.multiply(out, delta / o.shape[1], out=out)
+    np.multiply(out, delta.item() / o.shape[1], out=out)
 
 
 def squared_error_vjp_target(out: Array, delta: Array, o: Array, y: Array) -> None:
@@ -307,7 +322,7 @@ def cross_entropy_vjp(out: Array, delta: Array, o: Array, y: Array, column: Arra
     """``delta (p − y) / n`` with p = softmax(o). This short form needs Σy = 1 in each column, so it is required."""
     softmax(out, o, column)
     np.subtract(out, y, out=out)
-    np.multiply(out, delta / o.shape[1], out=out)
+    np.multiply(out, delta.item() / o.shape[1], out=out)
 
 
 def softmax(out: Array, o: Array, column: Array) -> None:
@@ -348,7 +363,10 @@ def l2(s: Array, *weights: Array, weight_decay: float) -> None:
 
 def l2_vjp(out: Array, delta: Array, W: Array, *, weight_decay: float) -> None:
     """``delta λ W``: the 2 of the square cancels the ½."""
-    np.multiply(W, delta * weight_decay, out=out)
+    if weight_decay == 0:
+        out.fill(0)  # no negative zeros
+    else:
+        np.multiply(W, delta.item() * weight_decay, out=out)
 
 
 def add_shape(*shapes: Shape) -> Shape:
@@ -360,9 +378,11 @@ def add_shape(*shapes: Shape) -> Shape:
 
 def add(out: Array, first: Array, *others: Array) -> None:
     """The sum of all inputs."""
-    np.copyto(out, first)
+    if not others:
+        np.copyto(out, first)
     for other in others:
-        np.add(out, other, out=out)
+        np.add(first, other, out=out)
+        first = out
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -389,8 +409,8 @@ _ROWS = (
         matmul_shape,
         matmul,
         (
-            Vjp(matmul_vjp_left, lambda delta, x: rf"{delta} \, {x}^\top", saves=(1,)),
-            Vjp(matmul_vjp_right, lambda delta, W: rf"{W}^\top {delta}", saves=(0,)),
+            Vjp(matmul_vjp_left, lambda delta, x: rf"{delta} \, {x}^\top", saves=(1,), product=True),
+            Vjp(matmul_vjp_right, lambda delta, W: rf"{W}^\top {delta}", saves=(0,), product=True),
         ),
         flops=matmul_flops,
     ),
@@ -495,6 +515,7 @@ _ROWS = (
         l2,
         (Vjp(l2_vjp, lambda delta, W, weight_decay: rf"{weight_decay} {W} \, {delta}", saves=(OWN,)),),
         attrs=MappingProxyType({"weight_decay": r"\lambda"}),
+        vanishes=lambda weight_decay: weight_decay == 0,
         variadic=True,
     ),
     Op(

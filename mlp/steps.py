@@ -55,7 +55,8 @@ class Step:
     calls : tuple
         What is executed: pairs of a rule and the names of the arrays that it is called with.
     instalment : str
-        Backward, the array that holds what this step contributes: the cotangent itself, where it is the first.
+        Backward, the array that holds what this step contributes: the cotangent itself, where it is the first that
+        is not 0.
     """
 
     index: int
@@ -254,7 +255,7 @@ def _steps(graph: Graph, order: Sequence[Turn]) -> list[Step]:
             for name in graph.equations[index].inputs:
                 owed[name] += graph.needs_gradient(name)
     steps: list[Step] = []
-    started: set[str] = set()  # variables that have a value, or a first instalment of their cotangent
+    started: set[str] = set()  # arrays that hold a value, or an instalment that is not 0
     seeded = False
     for phase, index in order:
         equation = graph.equations[index]
@@ -273,7 +274,8 @@ def _steps(graph: Graph, order: Sequence[Turn]) -> list[Step]:
                     step = replace(step, calls=(seed, *step.calls))
                     seeded = True
                 steps.append(step)
-                started.add(total)
+                if not graph.table[equation.op].vanishes(**equation.attrs):
+                    started.add(total)
     return steps
 
 
@@ -283,7 +285,9 @@ def _forward(graph: Graph, equation: Equation, again: bool) -> Step:
     shapes = [graph.variables[name].shape for name in equation.inputs]
     workspace = _workspace(equation.output, op.workspace(*shapes))
     rule = partial(op.forward, **equation.attrs) if equation.attrs else op.forward
-    call = rule, (equation.output, *equation.inputs, *workspace)
+    call: Call = rule, (equation.output, *equation.inputs, *workspace)
+    if op.vanishes(**equation.attrs):
+        call = fill_zero, (equation.output,)
     writes = (equation.output,)
     return Step(0, "forward", equation, None, equation.inputs, writes, (call,), workspace, final=writes, again=again)
 
@@ -296,7 +300,8 @@ def _workspace(name: str, shapes: Sequence[Shape]) -> Mapping[str, Shape]:
 def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tuple[str, ...]) -> Step:
     """The step that carries the cotangent of an equation's output back to one of its inputs."""
     name, output = equation.inputs[argnum], equation.output
-    vjp = graph.table[equation.op].vjp(argnum)
+    op = graph.table[equation.op]
+    vjp = op.vjp(argnum)
     assert vjp is not None  # the graph has checked that every way to the objective has derivatives
     named = {OWN: name, "out": output}
     saved = [equation.inputs[what] if isinstance(what, int) else named[what] for what in vjp.saves]
@@ -307,10 +312,17 @@ def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tupl
     reads = (delta, *saved)
     instalment = total if first else f"instalment of {total}"
     calls: tuple[Call, ...] = ((rule, (instalment, *reads, *workspace)),)
+    if op.vanishes(**equation.attrs):
+        calls = ((fill_zero, (instalment,)),)
     if not first:
         calls += ((_accumulate, (total, instalment)),)
         workspace = MappingProxyType({**workspace, instalment: graph.variables[name].shape})
     return Step(0, "backward", equation, argnum, reads, (total,), calls, workspace, instalment, final=final)
+
+
+def fill_zero(array: Array) -> None:
+    """What an operator that vanishes computes."""
+    array.fill(0)
 
 
 def _seed(cotangent: Array) -> None:
@@ -332,11 +344,10 @@ def _with_lifetimes(graph: Graph, steps: list[Step], results: set[str | None], k
     last: list[int] = []  # for each life, the last step that reads or writes it
     current: dict[str, int] = {}  # the life that an array is in
     for index, step in enumerate(steps):
-        defines = step.phase == "forward" or step.instalment == step.writes[0]
         for name in (*step.reads, *step.writes):
             if name in graph.given:
                 continue
-            if name not in current or (defines and name in step.writes):
+            if name not in current or (step.phase == "forward" and name in step.writes):
                 current[name] = len(lives)
                 lives.append((name, index))
                 last.append(index)
