@@ -209,6 +209,7 @@ class Graph:
         self.output = self._find_output(output)
         self.objective = self._find_objective(objective)
         self._differentiated = self._find_differentiated()
+        self._schedules: dict[str, Any] = {}  # what `mlp.schedule` has made of it, by policy: a graph never changes
         self._frozen = True
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -221,6 +221,9 @@ def schedule(graph: Graph, policy: str | Plan = "residuals", keep: Iterable[str]
         For an unknown policy, a plan for another graph, or one that reads what it has not computed.
     """
     check_graph(graph)
+    known = graph._schedules.get(policy) if isinstance(policy, str) and not keep else None
+    if isinstance(known, Schedule):
+        return known
     forward: list[Turn] = [("forward", index) for index in range(len(graph.equations))]
     results = {graph.objective, *keep} | {cotangent_name(graph, name) for name in graph.parameters}
     needed = graph.given
@@ -237,7 +240,10 @@ def schedule(graph: Graph, policy: str | Plan = "residuals", keep: Iterable[str]
         one_of(policy, POLICIES, "policy")
         order = [*forward, *(("backward", index) for index in going_back(graph))]
     steps = _steps(graph, order)
-    return Schedule(graph, policy, _with_lifetimes(graph, steps, results, policy == "keep_all"), needed)
+    found = Schedule(graph, policy, _with_lifetimes(graph, steps, results, policy == "keep_all"), needed)
+    if isinstance(policy, str) and not keep:
+        graph._schedules[policy] = found
+    return found
 
 
 def going_back(graph: Graph) -> list[int]:
