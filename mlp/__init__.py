@@ -21,7 +21,7 @@ _LAZY = (
     "memory",
     "views",
 )  # imported when first used: the core needs NumPy alone
-_VIEWS = {"Stepper": "mlp.views.stepper", "explore": "mlp.views.explore"}
+_VIEWS = {"OneWeight": "mlp.views.one_weight", "Stepper": "mlp.views.stepper", "explore": "mlp.views.explore"}
 __version__ = "0.1.0"
 __all__ = [
     "DivergenceError",

@@ -688,12 +688,12 @@ def test_everyone_can_use_every_stop(opens: Opens, look: str) -> None:
         assert not wrong, "\n\n".join(wrong[:5])
 
 
-def small_text(page: Page) -> list[str]:
+def small_text(page: Page, root: str = ".mlp-stepper") -> list[str]:
     """Text that is shown smaller than 11 pixels, in the picture too."""
     return page.evaluate(  # type: ignore[no-any-return]
-        """() => {
+        """root => {
           const small = [];
-          const walk = document.createTreeWalker(document.querySelector(".mlp-stepper"), NodeFilter.SHOW_TEXT);
+          const walk = document.createTreeWalker(document.querySelector(root), NodeFilter.SHOW_TEXT);
           while (walk.nextNode()) {
             const node = walk.currentNode.parentElement;
             if (!walk.currentNode.data.trim() || !node.checkVisibility()) continue;
@@ -703,7 +703,8 @@ def small_text(page: Page) -> list[str]:
             if (parseFloat(getComputedStyle(node).fontSize) * scale < 10.99) small.push(node.outerHTML.slice(0, 200));
           }
           return small;
-        }"""
+        }""",
+        root,
     )
 
 

@@ -997,8 +997,9 @@ function slopeWords({ graph, result, broken }, { name }, { gradient, slope, left
   return say(`They agree. Raise it a little and ${way}.`);
 }
 
-/** J over one entry, with the point where it is and the tangent whose slope is the gradient. */
-function curveChart(lab, { name, index, centre }, w, { gradient, slope, corner }) {
+/** J over one entry, with the point where it is and the tangent whose slope is the gradient; at a corner, both slopes. */
+function curveChart(lab, { name, index, centre }, w, slopes) {
+  const { gradient, slope, corner } = slopes;
   const [width, height, left, bottom] = [360, 190, 46, 24];
   const points = curve(lab.graph, lab.values, name, index, centre - REACH, centre + REACH, POINTS).filter(([, J]) => Number.isFinite(J));
   const heights = points.map(([, J]) => J);
@@ -1008,9 +1009,12 @@ function curveChart(lab, { name, index, centre }, w, { gradient, slope, corner }
   const y = (J) => height - bottom - ((J - low + room) / (high - low + 2 * room || 1)) * (height - bottom - 8);
   const line = points.map(([number, J], k) => `${k ? "L" : "M"}${x(number).toFixed(1)} ${y(J).toFixed(1)}`).join("");
   const J = lab.result.J;
-  const across = (number) => `${x(number).toFixed(1)} ${y(J + (gradient ?? 0) * (number - w)).toFixed(1)}`;
-  const [fall, rise] = [J - low + room, high - J + room].map((span) => Math.min(REACH * 0.4, span / (Math.abs(gradient) || 1)));
-  const [before, after] = gradient > 0 ? [fall, rise] : [rise, fall]; // so that a steep tangent stays inside
+  const across = (slope, side) => {
+    const span = slope * side > 0 ? high - J + room : J - low + room; // so that a steep tangent stays inside
+    const far = side * Math.min(REACH * 0.4, span / (Math.abs(slope) || 1));
+    return `M${x(w).toFixed(1)} ${y(J).toFixed(1)}L${x(w + far).toFixed(1)} ${y(J + slope * far).toFixed(1)}`;
+  };
+  const sides = corner ? [slopes.left, slopes.right] : [gradient, gradient];
   const labels = [
     drawn("text", { x: left + 7, y: 18 }, unicodeName(lab.graph.objective)),
     drawn("text", { x: left - 6, y: y(high) + 4, "text-anchor": "end" }, format(high, 3)),
@@ -1028,7 +1032,7 @@ function curveChart(lab, { name, index, centre }, w, { gradient, slope, corner }
     drawn("desc", { id: ids[1] }, told),
     drawn("path", { class: "mlp-axis", d: `M${left} 8V${height - bottom}H${width - 8}` }),
     drawn("path", { class: "mlp-curve", d: line }),
-    gradient === null ? null : drawn("path", { class: "mlp-tangent", d: `M${across(w - before)}L${across(w + after)}` }),
+    gradient === null ? null : drawn("path", { class: "mlp-tangent", d: across(sides[0], -1) + across(sides[1], 1) }),
     drawn("circle", { class: "mlp-here", cx: x(w), cy: y(J), r: 5 }),
     ...labels,
   );
