@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -377,6 +378,65 @@ def test_gradients_of_a_run_are_reused() -> None:
     _, first = run(values)
     _, second = run(values | {"W1": 2 * values["W1"]})
     assert all(first[name] is second[name] for name in graph.parameters)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_a_run_allocates_nothing_in_the_steady_state(activation: str, loss: str, weight_decay: float) -> None:
+    graph = network([70, 50, 40, 30], 60, activation, loss, weight_decay, bias=True)
+    values = random_values(graph, 1)
+    run = prepare(graph)
+    for _ in range(3):
+        run(values)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for _ in range(100):
+            run(values)
+        after, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    smallest_matrix = 30 * 60 * 8
+    assert after - before < 10_000
+    assert most - before < smallest_matrix  # not even for the time of a step
+
+
+def test_the_slab_grows_with_depth_by_the_same_for_each_layer() -> None:
+    reserved = {depth: prepare(network([16] * (depth + 1), 4, "tanh")).reserved for depth in (50, 100, 200, 400)}
+    per_layer = [(reserved[2 * depth] - reserved[depth]) / depth for depth in (50, 100, 200)]
+    assert max(per_layer) < 1.01 * min(per_layer)
+    assert reserved[400] / 400 < 1.2 * reserved[50] / 50
+
+
+def test_a_large_gradient_that_overflows_is_found_by_its_factors() -> None:
+    graph = network([300, 200, 2], 2, "identity", "squared_error", dtype="float32")
+    rng = np.random.default_rng(0)
+    values = {name: rng.standard_normal(graph.variables[name].shape).astype("float32") for name in graph.given}
+    values["x"] *= np.float32(1e25)
+    values["W1"] *= np.float32(1e-25)
+    values["W2"] *= np.float32(1e15)
+    values["y"] *= np.float32(1e15)
+    run = prepare(graph)
+    with pytest.raises(FloatingPointError, match="dJ/dW1: expected finite numbers"):
+        run(values)
+    values["x"] *= np.float32(1e-25)
+    values["W1"] *= np.float32(1e25)
+    J, grads = run(values)
+    assert np.isfinite(J) and all(np.isfinite(gradient).all() for gradient in grads.values())
+
+
+def test_an_instalment_of_nothing_is_not_added_but_told() -> None:
+    graph, values = running_example()
+    free = network([3, 4, 2], 1, "relu", "squared_error", weight_decay=0)
+    t, u = trace(graph, values), trace(free, values)
+    assert [(step.equation.op, step.argnum) for step in t] == [(step.equation.op, step.argnum) for step in u]
+    assert not u[8].contributions["W1"].any()
+    assert "dJ/dW1" in u[8].born
+    assert not u[14].born
+    assert np.array_equal(u["dJ/dW1"], u[14].contributions["W1"])
+    assert_close(value_and_grad(free, values)[1], {n: t[f"dJ/d{n}"] - 0.1 * values[n] for n in ("W1", "W2")}, 1e-12)
 
 
 def test_taking_a_gradient_out_of_a_runs_dict_does_not_hurt_the_run() -> None:
