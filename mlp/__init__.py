@@ -19,6 +19,7 @@ _LAZY = (
     "draw",
     "examples",
     "memory",
+    "plots",
     "views",
 )  # imported when first used: the core needs NumPy alone
 _VIEWS = {"OneWeight": "mlp.views.one_weight", "Stepper": "mlp.views.stepper", "explore": "mlp.views.explore"}
