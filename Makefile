@@ -12,12 +12,13 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 
 VENV := .venv
 BIN := $(VENV)/bin
+VENV_BENCH := .venv-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 HTML := _build/html
 # A build that counts: -W warnings are errors, -n undefined references are warnings, --keep-going reports them all.
 BUILD := $(BIN)/jupyter-book build -W -n --keep-going
 
-.PHONY: help book test lab picture lock clean distclean
+.PHONY: help book test lab bench picture lock clean distclean
 
 help: ## say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1 /' \
@@ -39,6 +40,9 @@ test: $(VENV)/.test ## check style and types, build the book, run every test
 lab: $(VENV)/.lab ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/book/index.md
 
+bench: $(VENV)/.test $(VENV_BENCH)/.bench ## measure everything again (PART=step|memory|startup|depth|book, QUICK=1)
+	$(BIN)/python -m benchmarks --python $(VENV_BENCH)/bin/python $(if $(QUICK),--quick) $(PART)
+
 picture: $(VENV)/.test ## photograph the built book for the README
 	@test -e $(HTML)/index.html || $(MAKE) book
 	$(BIN)/python scripts/picture.py $(HTML) docs-picture.png
@@ -55,7 +59,7 @@ clean: ## remove what was built
 	rm -rf _build build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 distclean: clean ## remove the environment too
-	rm -rf $(VENV) mlp.egg-info
+	rm -rf $(VENV) $(VENV_BENCH) mlp.egg-info
 
 # ---- the environment -----------------------------------------------------------------------------------------
 
@@ -75,4 +79,9 @@ $(VENV)/.test: requirements-test.txt requirements-lab.txt scripts/browser.sh $(V
 
 $(VENV)/.lab: requirements-lab.txt $(VENV)/.book
 	$(PIP) -r requirements-lab.txt
+	@touch $@
+
+$(VENV_BENCH)/.bench: requirements-bench.txt constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV_BENCH)
+	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
