@@ -6,7 +6,7 @@ Shapes: a column is an example, so ``x`` is (d, n), ``W1`` is (m, d) and ``z = W
 from importlib import import_module
 from typing import Any
 
-from mlp.check import GradientReport, check_gradients, check_vjp, step_errors
+from mlp.check import GradientReport, check_gradients, check_vjp, jacobian, step_errors
 from mlp.engine import Run, Trace, predict, prepare, trace, value_and_grad
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
@@ -19,9 +19,15 @@ _LAZY = (
     "draw",
     "examples",
     "memory",
+    "plots",
     "views",
 )  # imported when first used: the core needs NumPy alone
-_VIEWS = {"OneWeight": "mlp.views.one_weight", "Stepper": "mlp.views.stepper", "explore": "mlp.views.explore"}
+_VIEWS = {
+    "ChainRule": "mlp.views.chain_rule",
+    "OneWeight": "mlp.views.one_weight",
+    "Stepper": "mlp.views.stepper",
+    "explore": "mlp.views.explore",
+}
 __version__ = "0.1.0"
 __all__ = [
     "DivergenceError",
@@ -38,6 +44,7 @@ __all__ = [
     "adam",
     "check_gradients",
     "check_vjp",
+    "jacobian",
     "network",
     "predict",
     "prepare",

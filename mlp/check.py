@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp.engine import is_finite, prepare, value_and_grad
+from mlp.engine import is_finite, prepare, trace, value_and_grad
 from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import OPS, OWN, Array, Op
@@ -402,3 +402,55 @@ def check_vjp(
     if not isfinite(by_rule):
         raise FloatingPointError(f"{op.name}: expected its rule {argnum} to write finite numbers, received {by_rule}")
     return _relative(by_rule, by_differences)
+
+
+def jacobian(graph: Graph, values: Mapping[str, Array], output: str, source: str) -> Array:
+    """The full Jacobian of one equation, which nobody forms: a row for each output, found from its VJPs.
+
+    Row k is what the VJPs make of a cotangent that is 1 at entry k and 0 elsewhere.
+
+    Parameters
+    ----------
+    graph : Graph
+    values : mapping of str to ndarray
+        As for `mlp.value_and_grad`.
+    output : str
+        The variable that the equation defines.
+    source : str
+        One of its inputs.
+
+    Returns
+    -------
+    ndarray, shape (entries of output, entries of source)
+        Both counted row by row: entry [k, l] is ∂output[k] / ∂source[l], through this equation alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For values that do not fit, an output that no equation defines, a source that the equation does not read or has
+        no derivative with respect to.
+    """
+    recorded = trace(graph, values)
+    equation = graph.maker(output)
+    if equation is None:
+        raise ValueError(f"output: expected a variable that an equation defines, received {output!r}, which is given")
+    one_of(source, equation.inputs, "source")
+    op = graph.table[equation.op]
+    argnums = [argnum for argnum, name in enumerate(equation.inputs) if name == source]
+    size = recorded[source].shape
+    rows = np.zeros((recorded[output].size, recorded[source].size), graph.dtype)
+    for argnum in argnums:
+        vjp = op.vjp(argnum)
+        if vjp is None:
+            raise ValueError(f"source: expected an input that {equation.op} has a derivative for, received {source!r}")
+        names = {"out": output, OWN: source}
+        saved = [recorded[equation.inputs[s] if isinstance(s, int) else names[s]] for s in vjp.saves]
+        shapes = vjp.workspace(recorded[output].shape, *(array.shape for array in saved))
+        work = [np.empty(shape, graph.dtype) for shape in shapes]
+        for k, row in enumerate(rows):
+            delta = np.zeros(recorded[output].shape, graph.dtype)
+            delta.reshape(-1)[k] = 1
+            part = np.empty(size, graph.dtype)
+            vjp.rule(part, delta, *saved, *work, **equation.attrs)
+            row += part.reshape(-1)
+    return rows

@@ -38,6 +38,43 @@ def running_example(batch: int = 1, activation: str = "relu") -> tuple[Graph, di
     return graph, {name: np.array(rows, dtype=np.float64) for name, rows in numbers.items()}
 
 
+def scalar_chain() -> tuple[Graph, dict[str, Array]]:
+    """One unit of everything: x → z → h → o → L with a sigmoid, in numbers whose factors are 1, 4, ¼ and 2.
+
+    Returns
+    -------
+    graph, values
+        All variables of shape (1, 1) but L; z = 0, h = ½, o = 2, L = ½.
+    """
+    given = [Variable(name, (1, 1), "float64", role) for name, role in zip("xy", ("input", "target"), strict=True)]
+    given += [Variable(name, (1, 1), "float64", "parameter") for name in ("W1", "W2")]
+    equations = [
+        Equation("matmul", ("W1", "x"), "z"),
+        Equation("sigmoid", ("z",), "h"),
+        Equation("matmul", ("W2", "h"), "o"),
+        Equation("squared_error", ("o", "y"), "L"),
+    ]
+    numbers = {"x": 2.0, "y": 1.0, "W1": 0.0, "W2": 4.0}
+    return Graph(given, equations), {name: np.array([[number]]) for name, number in numbers.items()}
+
+
+def two_paths() -> tuple[Graph, dict[str, Array]]:
+    """The scalar chain with r = (μ/2) h², μ = 4, added: now h reaches J in two ways.
+
+    Returns
+    -------
+    graph, values
+        As for `scalar_chain`; r = ½, J = 1.
+    """
+    chain, values = scalar_chain()
+    equations = [
+        *chain.equations,
+        Equation("l2", ("h",), "r", {"weight_decay": 4.0}, {"weight_decay": r"\mu"}),
+        Equation("add", ("L", "r"), "J"),
+    ]
+    return Graph([chain.variables[name] for name in chain.given], equations), values
+
+
 def diamond() -> tuple[Graph, dict[str, Array]]:
     """The running example with r = (μ/2) ‖h‖², μ = 0.5, added to J: now h has two readers.
 
