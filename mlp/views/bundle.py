@@ -1,8 +1,8 @@
 """The views' script and style: fragments in ``js/``, put together once for Jupyter and once for a page.
 
 No build step and no framework: the fragments are plain declarations, in this order. In Jupyter they become an ES
-module, in the built page a classic script, since a browser does not load modules from disk. The book's extension takes
-the white space out of that script (`mlpbook.page_script`).
+module, in the built page a classic script, since a browser does not load modules from disk. The book's extension
+shortens that script (`mlpbook.page_script`).
 """
 
 import re
