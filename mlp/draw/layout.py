@@ -57,8 +57,8 @@ def full(graph: Graph) -> Selection:
 
 def needs_outline(graph: Graph) -> bool:
     """Whether a picture of every node would be too large to read."""
-    layers = sum(graph.equations[group[0]].op == "matmul" for group in _layers(graph))
-    return layers > LAYERS or len(graph.equations) > EQUATIONS or len(graph.variables) > VARIABLES
+    products = sum(graph.equations[group[0]].op == "matmul" for group in layers(graph))
+    return products > LAYERS or len(graph.equations) > EQUATIONS or len(graph.variables) > VARIABLES
 
 
 def outline(graph: Graph) -> Selection:
@@ -67,15 +67,15 @@ def outline(graph: Graph) -> Selection:
     A layer is a matrix product with the bias and the activation that follow. What is between the two ends of the list
     of equations is one box: the list is in topological order, so no edge has to run backwards.
     """
-    groups = _layers(graph)
-    layers = [place for place, group in enumerate(groups) if graph.equations[group[0]].op == "matmul"]
+    groups = layers(graph)
+    products = [place for place, group in enumerate(groups) if graph.equations[group[0]].op == "matmul"]
     most = 4 * ENDS
     start, stop = (most // 2, len(groups) - most // 2) if len(groups) > most else (len(groups), len(groups))
-    if len(layers) > 2 * ENDS:
-        start, stop = min(layers[ENDS - 1] + 1, most), max(layers[-ENDS], len(groups) - most)
+    if len(products) > 2 * ENDS:
+        start, stop = min(products[ENDS - 1] + 1, most), max(products[-ENDS], len(groups) - most)
     shown = [*groups[:start], *groups[stop:]]
     gap = [index for group in groups[start:stop] for index in group]
-    numbers = {groups[place][0]: number for number, place in enumerate(layers, 1)}
+    numbers = {groups[place][0]: number for number, place in enumerate(products, 1)}
 
     def inputs(group: Sequence[int]) -> tuple[str, ...]:
         own = {graph.equations[index].output for index in group}
@@ -99,7 +99,7 @@ def outline(graph: Graph) -> Selection:
     boxes = []
     for place, group in enumerate(groups):
         if place == start and gap:
-            count = sum(start <= layer < stop for layer in layers)
+            count = sum(start <= layer < stop for layer in products)
             label = f"{count:,} more" if count else f"{len(gap):,} more"
             outputs = (*(n for n in drawn if n in gap_made), *([HIDDEN_MADE] if HIDDEN_MADE in read else []))
             boxes.append(Box(tuple(gap), drawn_inputs(gap), outputs, "gap", label))
@@ -113,7 +113,7 @@ def outline(graph: Graph) -> Selection:
     return Selection(tuple(boxes), (*drawn, *extra), {name: hidden[name] for name in extra})
 
 
-def _layers(graph: Graph) -> list[tuple[int, ...]]:
+def layers(graph: Graph) -> list[tuple[int, ...]]:
     """Neighbouring equations that are one layer; all others alone."""
     groups: list[list[int]] = []
     for index, equation in enumerate(graph.equations):

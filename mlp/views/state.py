@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -19,6 +20,7 @@ import numpy as np
 from latex2mathml.converter import convert
 
 from mlp import draw
+from mlp.draw import layout
 from mlp.draw.labels import unicode_name
 from mlp.engine import value_and_grad
 from mlp.graph import Equation, Graph
@@ -39,7 +41,7 @@ class Stop:
     ----------
     id : str
         Names the stop in a page's address: ``"z"``, ``"dJ-dW2"``, ``"back-s"`` where one equation pays several,
-        ``"update"``; with ``~2`` behind it the second time.
+        ``"update"``; in a large graph ``"layer-7"`` or ``"back-layers-6-10"``; with ``~2`` behind it the second time.
     phase : str
         ``"forward"``, ``"backward"`` or ``"update"``.
     steps : tuple of int
@@ -49,7 +51,8 @@ class Stop:
     words : str
         One sentence that says it all.
     formula, numbers : str
-        TeX: in symbols, with the shape under each factor; and with a slot ``\\text{@3}`` wherever numbers go.
+        TeX: in symbols, with the shape under each factor; and with a slot ``\\text{@3}`` wherever numbers go. For a
+        whole layer in one stop symbols alone, without shapes.
     slots : tuple of str
         What goes where: a variable's name, a cotangent's (``"dJ/dz"``), ``"instalment 11"`` for what step 11 pays,
         ``"new W1"`` for an updated parameter, ``"lr"``, ``"weight_decay of s"`` for a number of an equation.
@@ -66,14 +69,28 @@ class Stop:
 
 
 def stops(graph: Graph) -> tuple[Stop, ...]:
-    """All stops, in order: one for each idea. The running example has 14."""
+    """All stops, in order: one for each idea. The running example has 14.
+
+    Where a graph is drawn as an outline, the stops are an outline too: one for a layer each way, or, beyond 60 layers,
+    for so many together that there are not more than 60 each way.
+    """
     steps = schedule(graph, "keep_all")
+    stretches = _stretches(graph) if layout.needs_outline(graph) else {}
     found: list[Stop] = []
-    for (phase, _), group in groupby(steps, key=lambda step: (step.phase, _idea(graph, step))):
+    seen: Counter[str] = Counter()
+
+    def idea(step: Step) -> object:
+        return step.phase, stretches.get(step.equation.output) or _idea(graph, step)
+
+    for _, group in groupby(steps, key=idea):
         together = list(group)
-        stop = _forward(graph, together[0]) if phase == "forward" else _backward(graph, together)
-        again = sum(other.id.split("~")[0] == stop.id for other in found)
-        found.append(replace(stop, id=f"{stop.id}~{again + 1}") if again else stop)
+        first = together[0]
+        if first.equation.output in stretches:
+            stop = _stretch(graph, together, stretches[first.equation.output])
+        else:
+            stop = _forward(graph, first) if first.phase == "forward" else _backward(graph, together)
+        seen[stop.id] += 1
+        found.append(replace(stop, id=f"{stop.id}~{seen[stop.id]}") if seen[stop.id] > 1 else stop)
     return (*found, _update(graph)) if graph.parameters and graph.objective else tuple(found)
 
 
@@ -81,6 +98,26 @@ def _idea(graph: Graph, step: Step) -> tuple[str, int | None]:
     """What a sum or a penalty pays to all its inputs is one idea; any other VJP is one of its own."""
     alike = graph.table[step.equation.op].variadic
     return step.equation.output, None if alike else step.argnum
+
+
+STRETCHES = 60  # at most so many stops each way for the layers of a graph that is too large to stop at every step
+
+
+def _products(graph: Graph) -> list[tuple[int, ...]]:
+    """The layers: each a matrix product with the bias and the activation that follow."""
+    return [group for group in layout.layers(graph) if graph.equations[group[0]].op == "matmul"]
+
+
+def _stretches(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Of a large graph, the layers that are one stop: for each variable made in one, the first and the last, from 1."""
+    layers = _products(graph)
+    together = -(-len(layers) // STRETCHES)
+    found: dict[str, tuple[int, int]] = {}
+    for start in range(0, len(layers), together):
+        end = min(start + together, len(layers))
+        for group in layers[start:end]:
+            found |= {graph.equations[index].output: (start + 1, end) for index in group}
+    return found
 
 
 class _Writer:
@@ -108,6 +145,50 @@ class _Writer:
 def cotangent_tex(graph: Graph, name: str) -> str:
     """``∂J/∂z`` in TeX."""
     return rf"\frac{{\partial {graph.variables[str(graph.objective)].tex}}}{{\partial {graph.variables[name].tex}}}"
+
+
+def _stretch(graph: Graph, steps: Sequence[Step], layers: tuple[int, int]) -> Stop:
+    """A layer, or several, in one stop: its formulas with φ for the activation, and no numbers in them."""
+    first, last = layers
+    where = f"layer {first}" if first == last else f"layers {first} to {last}"
+    name = where.replace(" to ", "-").replace(" ", "-")
+    made = list(dict.fromkeys(step.variable for step in steps))
+    written = steps if len(steps) <= SHOWN else steps[: SHOWN - 1]
+    formulas = [_in_symbols(graph, step) for step in written] + [r"\dots"] * (len(steps) > SHOWN)
+    if steps[0].phase == "forward":
+        start, result = steps[0].equation.inputs[-1], graph.variables[made[-1]]
+        words = f"{_capital(where)}: from {unicode_name(start)} to {unicode_name(result.name)}, {_size(result.shape)}"
+        words += f", by way of {draw.labels.listed([unicode_name(each) for each in made[:-1]])}." if made[1:] else "."
+        title = where
+    else:
+        source = steps[0].equation.output
+        told = [f"∂{unicode_name(str(graph.objective))}/∂{unicode_name(each)}" for each in (source, *made)]
+        final = {step.variable for step in steps if step.final}
+        owed = [text for each, text in zip(made, told[1:], strict=True) if each not in final]
+        words = f"Back through {where}: {told[0]} gives {draw.labels.listed(told[1:])}. "
+        words += f"Not final: {draw.labels.listed(owed)}." if owed else "All final." if len(made) > 1 else "Final."
+        title, name = f"back through {where}", f"back-{name}"
+    indices = tuple(step.index for step in steps)
+    return Stop(name, steps[0].phase, indices, title, words, r" \qquad ".join(formulas), "", ())
+
+
+def _in_symbols(graph: Graph, step: Step) -> str:
+    """What a step computes, without shapes, and with φ for any activation."""
+    equation, argnum = step.equation, step.argnum
+    op, inputs = graph.table[equation.op], [f"{{{graph.variables[name].tex}}}" for name in equation.inputs]
+    symbols = {**op.attrs, **equation.symbols}
+    if argnum is None:
+        made = rf"\phi({inputs[0]})" if equation.op in ACTIVATIONS else op.tex(*inputs, **symbols)
+        return f"{graph.variables[equation.output].tex} = {made}"
+    delta, sign = cotangent_tex(graph, equation.output), "=" if step.writes[0] in step.born else r"\text{ += }"
+    if equation.op in ACTIVATIONS:
+        return rf"{cotangent_tex(graph, step.variable)} {sign} {delta} \odot \phi'({inputs[0]})"
+    vjp = op.vjp(argnum)
+    assert vjp is not None
+    sources = {OWN: step.variable, "out": equation.output}
+    saved = [equation.inputs[what] if isinstance(what, int) else sources[what] for what in vjp.saves]
+    rule = vjp.tex(delta, *(f"{{{graph.variables[name].tex}}}" for name in saved), **symbols)
+    return f"{cotangent_tex(graph, step.variable)} {sign} {rule}"
 
 
 def _forward(graph: Graph, step: Step) -> Stop:
@@ -245,20 +326,13 @@ def _capital(text: str) -> str:
 
 
 def ledger(graph: Graph) -> list[dict[str, Any]]:
-    """Every array of a training step with its bytes, its life under ``"residuals"``, and the steps that read it."""
+    """Every array of a training step with its bytes, and its life under ``"residuals"``."""
     steps = schedule(graph, "residuals")
     itemsize = np.dtype(graph.dtype).itemsize
-    read: dict[str, list[int]] = {}
-    for step in steps:
-        for name in step.reads:
-            read.setdefault(name, []).append(step.index)
     entries: list[dict[str, Any]] = []
 
     def enter(name: str, kind: str, shape: Shape, born: int, freed: int) -> None:
-        size = prod(shape) * itemsize
-        entries.append(
-            {"name": name, "kind": kind, "bytes": size, "born": born, "freed": freed, "read": read.get(name, [])}
-        )
+        entries.append({"name": name, "kind": kind, "bytes": prod(shape) * itemsize, "born": born, "freed": freed})
 
     for name in graph.given:
         kind = "parameter" if name in graph.parameters else "input"
@@ -340,22 +414,24 @@ def state(
     TypeError, ValueError, FloatingPointError
         As `head`.
     """
+    told = head(graph, values, view=view, name=name)
+    walk = _walk(graph)
     return {
-        **head(graph, values, view=view, name=name),
+        **told,
         "show": list(show),
         "lr": lr,
-        "math": {given: math_tree(v.tex) for given, v in graph.variables.items()},
-        **_walk(graph),
-        "variants": variants(graph),
+        **walk,
+        "variants": variants(graph, walk),
     }
 
 
 def _walk(graph: Graph) -> dict[str, Any]:
     """What depends on the operators: the stops, the lifetimes, the rules, and which rule each step executes."""
     rules: dict[str, str] = {}
-    steps = schedule(graph, "keep_all")
-    for step in steps:
-        rules.setdefault(code_key(step), code(graph, step))
+    for step in schedule(graph, "keep_all"):
+        key = code_key(graph, step)
+        if key not in rules:
+            rules[key] = code(graph, step)
     told = [
         {
             "id": stop.id,
@@ -364,26 +440,27 @@ def _walk(graph: Graph) -> dict[str, Any]:
             "title": stop.title,
             "words": stop.words,
             "formula": math_tree(stop.formula),
-            "numbers": math_tree(stop.numbers),
+            "numbers": math_tree(stop.numbers) if stop.numbers else None,
             "slots": list(stop.slots),
         }
         for stop in stops(graph)
     ]
-    return {"stops": told, "ledger": ledger(graph), "code": rules, "codes": [code_key(step) for step in steps]}
+    return {"stops": told, "ledger": [list(entry.values()) for entry in ledger(graph)], "code": rules}
 
 
-def variants(graph: Graph) -> dict[str, Any]:
+def variants(graph: Graph, here: dict[str, Any]) -> dict[str, Any]:
     """What changes when all activations, or the loss, are switched to another operator, by the operator's name.
 
     Returns
     -------
     dict
-        ``{"tanh": {"symbol": "tanh", "stops": {index: {key: told}}, "codes": {index: key}, "code": {key: lines},
-        "ledger": {name: entry or None}}}``: only what differs. What a switch of activation changes and what a switch of
-        loss changes are disjoint, so that a view can put both in.
+        ``{"tanh": {"symbol": "tanh", "stops": {index: {key: told}}, "code": {key: lines}, "ledger": {name: entry or
+        None}}}``: only what differs. What a switch of activation changes and what a switch of loss changes are
+        disjoint, so that a view can put both in. For more than 60 layers nothing: they would weigh too much.
     """
     found: dict[str, Any] = {}
-    here = _walk(graph)
+    if len(_products(graph)) > STRETCHES:
+        return found
     for family in (ACTIVATIONS, LOSSES):
         used = {equation.op for equation in graph.equations} & set(family)
         for op in family:
@@ -392,14 +469,13 @@ def variants(graph: Graph) -> dict[str, Any]:
             equations = [replace(e, op=op) if e.op in family else e for e in graph.equations]
             other = Graph(graph.variables.values(), equations, graph.objective, graph.output, graph.table)
             there = _walk(other)
-            old, new = ({entry["name"]: entry for entry in walk["ledger"]} for walk in (here, there))
+            old, new = ({entry[0]: entry for entry in walk["ledger"]} for walk in (here, there))
             found[op] = {
                 "symbol": graph.table[op].symbol,
                 "stops": {
                     index: {key: told for key, told in stop.items() if told != here["stops"][index][key]}
                     for index, stop in _changed(here["stops"], there["stops"]).items()
                 },
-                "codes": _changed(here["codes"], there["codes"]),
                 "code": {key: lines for key, lines in there["code"].items() if key not in here["code"]},
                 "ledger": {name: new.get(name) for name in {**old, **new} if old.get(name) != new.get(name)},
             }
@@ -410,14 +486,29 @@ def _changed(old: list[Any], new: list[Any]) -> dict[int, Any]:
     return {index: there for index, (here, there) in enumerate(zip(old, new, strict=True)) if here != there}
 
 
-def code_key(step: Step) -> str:
+def code_key(graph: Graph, step: Step) -> str:
     """Which rule a step executes: ``"matmul"``, or ``"matmul 0"`` for its first VJP."""
-    return step.equation.op if step.argnum is None else f"{step.equation.op} {step.argnum}"
+    op = step.equation.op
+    return op if step.argnum is None else f"{op} {0 if graph.table[op].variadic else step.argnum}"
 
 
-@lru_cache(maxsize=4096)
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+FIRST = 0xE000  # private characters, which no formula has
+
+
 def math_tree(tex: str) -> MathTree:
-    """TeX as presentation MathML, in nested lists: no name or number in it can become markup."""
+    """TeX as presentation MathML, in nested lists: no name or number in it can become markup.
+
+    Formulas that differ in their numbers only, as those of layers do, are converted once.
+    """
+    numbers = NUMBER.findall(tex)
+    places = map(chr, range(FIRST, FIRST + len(numbers)))
+    return _filled(_form(NUMBER.sub(lambda _: next(places), tex)), numbers)
+
+
+@lru_cache(maxsize=1024)
+def _form(tex: str) -> MathTree:
+    """A formula with private characters where its numbers go."""
     return _tree(ET.fromstring(convert(tex)))
 
 
@@ -428,8 +519,14 @@ def _tree(element: ET.Element) -> MathTree:
         return children[0]
     if children:
         return [tag, *children]
-    usual = "mn" if re.fullmatch(r"[\d.]+", text) else "mi" if text[:1].isalpha() else "mo"
-    return text if tag == usual else [tag, text or element.get("width", "")]
+    usual = "mi" if text[:1].isalpha() else "mo"
+    return text if tag == usual or ord((text or " ")[0]) >= FIRST else [tag, text or element.get("width", "")]
+
+
+def _filled(tree: MathTree, numbers: list[str]) -> MathTree:
+    if isinstance(tree, list):
+        return [_filled(child, numbers) for child in tree]
+    return "".join(numbers[ord(each) - FIRST] if 0 <= ord(each) - FIRST < len(numbers) else each for each in tree)
 
 
 def to_json(state: Mapping[str, Any]) -> str:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
+from latex2mathml.converter import convert
 
 import mlp
 from mlp import Equation, Graph, Variable, network, schedule
 from mlp.examples import diamond, running_example
-from mlp.views.state import PANELS, code, ledger, math_tree, state, stops, to_json
+from mlp.views.state import PANELS, Stop, code, ledger, math_tree, state, stops, to_json
 from tests.cases import OWN_TABLE, SEEDS, examples, random_graph, random_network, random_values, small_values
+
+LEAVES = ("mi", "mo", "mn", "mtext", "mspace")
 
 
 def told(graph: Graph, values: dict[str, Any]) -> dict[str, Any]:
@@ -99,6 +105,82 @@ def test_the_state_of_the_running_example_is_small() -> None:
     graph, values = running_example()
     size = len(to_json(told(graph, values))) + len(mlp.draw.to_svg(graph, direction="both"))
     assert size < 60_000
+
+
+def walk_of(depth: int, **options: Any) -> tuple[Graph, tuple[Stop, ...]]:
+    graph = network([4, *[3] * (depth - 1), 2], batch=2, **options)
+    return graph, stops(graph)
+
+
+def test_a_deep_network_stops_once_a_layer_each_way() -> None:
+    _, at_every_step = walk_of(20)
+    assert "dJ-dz7" in [stop.id for stop in at_every_step]
+    graph, walk = walk_of(60, activation="tanh", bias=True)
+    forward = [f"layer-{k}" for k in range(1, 61)] + ["L", "s", "J"]
+    backward = ["back-J", "back-s", "dJ-do", *[f"back-layer-{k}" for k in range(60, 0, -1)]]
+    assert [stop.id for stop in walk] == [*forward, *backward, "update"]
+    assert walk[1].words == "Layer 2: from h⁽¹⁾ to h⁽²⁾, 3 by 2, by way of a⁽²⁾ and z⁽²⁾."
+    last = walk[-2].words
+    assert last.startswith("Back through layer 1: ∂J/∂h⁽¹⁾ gives ∂J/∂z⁽¹⁾, ∂J/∂a⁽¹⁾, ∂J/∂b⁽¹⁾") and "All final" in last
+    steps = schedule(graph, "keep_all")
+    assert [index for stop in walk for index in stop.steps] == list(range(len(steps)))
+
+
+def test_what_is_not_final_in_a_layer_is_said() -> None:
+    """Two layers with one weight: after the later one's stop it is owed the earlier one's share."""
+    plain = network([3] * 25)
+    shared = [
+        replace(e, inputs=("W3", e.inputs[1])) if e.op == "matmul" and e.inputs[0] == "W4" else e
+        for e in plain.equations
+    ]
+    shared = [replace(e, inputs=tuple(n for n in e.inputs if n != "W4")) if e.op == "l2" else e for e in shared]
+    graph = Graph([plain.variables[name] for name in plain.given if name != "W4"], shared)
+    words = {stop.id: stop.words for stop in stops(graph)}
+    assert words["back-layer-4"].endswith("Not final: ∂J/∂W⁽³⁾.") and words["back-layer-3"].endswith("All final.")
+
+
+@pytest.mark.parametrize("depth", [61, 300])
+def test_layers_beyond_sixty_share_stops(depth: int) -> None:
+    graph, walk = walk_of(depth)
+    assert len(walk) <= 130 and len({stop.id for stop in walk}) == len(walk)
+    assert [index for stop in walk for index in stop.steps] == list(range(len(schedule(graph))))
+    assert walk[0].title == f"layers 1 to {-(-depth // 60)}"
+
+
+def test_the_state_grows_with_the_layers_and_no_faster() -> None:
+    rng = np.random.default_rng(0)
+    sizes = {}
+    for depth in (60, 300):
+        graph = network([8] * (depth + 1), batch=4, activation="tanh")
+        values = graph.init(0) | {name: rng.normal(size=(8, 4)) for name in graph.inputs}
+        sizes[depth] = len(to_json(told(graph, values)))
+    assert sizes[300] < 700_000 and sizes[300] < 5 * sizes[60]
+
+
+def plain_tree(element: ET.Element) -> list[Any] | str:
+    """A formula as latex2mathml has it, each leaf as [tag, text]."""
+    tag, children = element.tag.rsplit("}", 1)[-1], [plain_tree(child) for child in element]
+    if tag == "mrow" and len(children) == 1:
+        return children[0]
+    return [tag, *children] if children else [tag, element.text or element.get("width", "")]
+
+
+def spelled(tree: list[Any] | str) -> list[Any]:
+    """As the view reads a tree: a text that is no list says by itself which leaf it is."""
+    if isinstance(tree, str):
+        return ["mn" if re.fullmatch(r"[\d.]+", tree) else "mi" if tree[:1].isalpha() else "mo", tree]
+    return (
+        tree
+        if len(tree) == 2 and isinstance(tree[1], str) and tree[0] in LEAVES
+        else [tree[0], *map(spelled, tree[1:])]
+    )
+
+
+@pytest.mark.parametrize("make", [running_example, diamond, lambda: (network([2] * 26, bias=True), {})])
+def test_formulas_converted_by_their_form_are_those_converted_one_by_one(make: Any) -> None:
+    for stop in stops(make()[0]):
+        for tex in filter(None, (stop.formula, stop.numbers)):
+            assert spelled(math_tree(tex)) == plain_tree(ET.fromstring(convert(tex)))
 
 
 def test_nothing_in_the_json_can_become_markup() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -733,6 +734,69 @@ def test_a_large_matrix_is_a_map_with_words(opens: Opens) -> None:
     assert "W⁽¹⁾ 9×12" in words and f"from {number(values['W1'].min())} to {number(values['W1'].max())}" in words
 
 
+def deep(depth: int, width: int = 3) -> tuple[Graph, Values]:
+    graph = network([width] * (depth + 1), batch=2, activation="tanh", weight_decay=0.1)
+    rng = np.random.default_rng(0)
+    return graph, graph.init(0) | {key: rng.normal(size=graph.variables[key].shape) for key in graph.inputs}
+
+
+def test_a_deep_network_can_be_walked_a_layer_at_a_time(opens: Opens) -> None:
+    graph, values = deep(30)
+    visit, walk = opens(Stepper(graph, values, show=PANELS).island(), address="#stepper:back-layer-9"), stops(graph)
+    assert visit.find(".mlp-words").inner_text().startswith("Back through layer 9: ∂J/∂h⁽⁹⁾ gives ∂J/∂z⁽⁹⁾")
+    run = trace(graph, values)
+    shown = next(e for caption, e in visit.tables().items() if caption.startswith("∂J/∂W⁽⁹⁾ 3×3"))
+    assert shown == [number(entry) for entry in run["dJ/dW9"].ravel()]
+    assert visit.find(".mlp-formula").inner_text().count("𝜙") == 1
+    assert "these" in visit.find(".mlp-panel-memory .mlp-hint").inner_text()
+    for position in range(len(walk)):
+        visit.go(position)
+        assert visit.find(".mlp-words").inner_text() == walk[position].words
+    visit.entry("W1", 1, 1).fill("0.5")
+    changed = {**values, "W1": with_entry("W1", 1, 1, 0.5, values)["W1"]}
+    assert f"J = {number(objective(changed, graph), 5)};" in visit.changes
+
+
+def test_a_long_gradient_check_leaves_the_page_responsive(opens: Opens) -> None:
+    graph, values = deep(20, 8)
+    visit = opens(Stepper(graph, values).island())
+    pauses = visit.page.evaluate(
+        """async () => {
+          const gaps = [];
+          let before = performance.now(), isOn = true;
+          const beat = () => {
+            gaps.push(performance.now() - before);
+            before = performance.now();
+            isOn && setTimeout(beat);
+          };
+          document.querySelector(".mlp-panel-check summary").click();
+          document.querySelector("[data-mistake=overwrite]").click();
+          beat();
+          const panel = document.querySelector(".mlp-panel-check");
+          do await new Promise(r => setTimeout(r, 5));
+          while (panel.textContent.includes("Checking:"));
+          isOn = false;
+          return gaps.slice(1);
+        }"""
+    )
+    print(f"a deep network is checked in {len(pauses)} pauses, the longest {max(pauses):.0f} ms")
+    assert len(pauses) > 3
+    assert "∂J/∂W" in visit.find(".mlp-verdict").inner_text() and "is wrong" in visit.find(".mlp-verdict").inner_text()
+    assert visit.find(".mlp-panel-check tbody tr").nth(0).is_visible()
+
+
+def test_a_check_that_takes_too_long_says_how_far_it_came(opens: Opens) -> None:
+    visit = opens(Stepper(*deep(100, 8)).island())
+    visit.find(".mlp-panel-check summary").click()
+    visit.page.wait_for_function(
+        "document.querySelector('.mlp-panel-check').textContent.includes('in the time there was')"
+    )
+    assert visit.find(".mlp-verdict").inner_text() == "So far every gradient agrees with nudging."
+    rows = visit.page.locator(".mlp-panel-check tbody tr").count()
+    said = visit.find(".mlp-panel-check .mlp-verdict + .mlp-hint").inner_text()
+    assert 0 < rows < 300 and f": {rows} of " in said
+
+
 def test_of_many_arrays_the_first_few_are_shown(opens: Opens) -> None:
     graph = network([3] * 8, batch=1)
     rng = np.random.default_rng(0)
@@ -775,12 +839,14 @@ def test_two_hundred_steps_in_a_row_arrive_where_they_should(opens: Opens, name:
     assert visit.find(".mlp-stops").input_value() == str(200 % len(stops(graph)))
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="there the script ships as it is written")
 def test_the_page_script_stays_small() -> None:
     size = len(page_script().encode())
     print(f"page script: {size:,} bytes")
     assert size < 100_000
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="there the script ships as it is written")
 def test_what_is_no_script_is_not_shipped() -> None:
-    with pytest.raises(Exception, match="could not be read"):
+    with pytest.raises(Exception, match="cannot be read"):
         minified("const half = ;")

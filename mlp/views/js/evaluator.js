@@ -466,10 +466,16 @@ function changesSign(A, B) {
  * left out for being at a corner or too small beside J to be measured. Intermediate variables are nudged too, so
  * `guilty`, the first that is wrong, names the node where a mistake was made, not one that it was handed on to.
  */
-function checkGradients(graph, values, { J, cotangents, steps }) {
+function checkGradients(graph, values, result) {
+  return [...gradientChecks(graph, values, result)].at(-1);
+}
+
+/** The same little by little, for graphs that take long: after each entry what is known by then, at last everything. */
+function* gradientChecks(graph, values, { J, cotangents, steps }) {
   const here = forward(graph, values);
-  const checks = dictionary();
-  for (const name of steps.filter(({ phase }) => phase === "backward").flatMap(({ final }) => final)) {
+  const names = steps.filter(({ phase }) => phase === "backward").flatMap(({ final }) => final);
+  const found = { ok: true, guilty: null, checks: dictionary(), names };
+  for (const name of names) {
     const check = { error: 0, index: null, gradient: null, slope: null, corners: 0, unmeasured: 0 };
     for (const index of indicesOf(here[name])) {
       const gradient = entryOf(cotangents[name], index);
@@ -477,11 +483,13 @@ function checkGradients(graph, values, { J, cotangents, steps }) {
       if (corner) check.corners += 1;
       else if (error === null) check.unmeasured += 1;
       else if (check.index === null || error > check.error) Object.assign(check, { error, index, gradient, slope });
+      yield found;
     }
-    checks[name] = { ...check, ok: check.error <= TOLERANCE };
+    found.checks[name] = { ...check, ok: check.error <= TOLERANCE };
+    found.ok &&= found.checks[name].ok;
+    if (!found.ok) found.guilty ??= name;
   }
-  const guilty = Object.keys(checks).find((name) => !checks[name].ok) ?? null;
-  return { ok: guilty === null, guilty, checks };
+  yield found;
 }
 
 /** The relative error at one entry; null where the difference is too uncertain to be evidence. */

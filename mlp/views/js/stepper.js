@@ -10,6 +10,9 @@ const PHASES = {
 };
 const PLAY_EVERY = 1800; // milliseconds
 const AT_ONCE = 4; // of many arrays or steps of one stop; the graph, and "Change anything", have the others
+const LIVES = 120; // of more arrays, the ledger shows those that a stop has to do with
+// Milliseconds for the gradient check: before the page answers, at a time after that, and in all.
+const [AT_ONCE_MS, SLICE_MS, IN_ALL_MS] = [50, 12, 4000];
 const NARROW = "(max-width: 36rem)";
 
 // --- the numbers -----------------------------------------------------------------------------------------------------
@@ -43,11 +46,13 @@ class Lab {
     this.result = run(this.graph, this.values, { broken: this.broken, lr: this.lr });
     this.makers = new Map();
     this.paid = new Map();
+    this.readings = new Map();
     for (const step of this.result.steps) {
+      for (const name of step.reads) this.readings.set(name, [...(this.readings.get(name) ?? []), step.index]);
       if (step.phase === "forward") this.makers.set(step.variable, step);
       else this.paid.set(step.variable, [...this.shares(step.variable), step]);
     }
-    this.checked = this.walk = this.lives = null;
+    this.checked = this.checking = this.walk = this.lives = null;
   }
 
   matrices(nested) {
@@ -124,8 +129,33 @@ class Lab {
   }
 
   get check() {
-    this.checked ??= checkGradients(this.graph, this.values, this.result);
+    if (!this.checked) {
+      this.checking = gradientChecks(this.graph, this.values, this.result);
+      this.timeLeft = IN_ALL_MS;
+      this.checkFor(AT_ONCE_MS);
+    }
     return this.checked;
+  }
+
+  /** Go on with the gradient check for some time, of what is left for it; whether it is over then. */
+  checkFor(time) {
+    const start = performance.now();
+    for (let isOver = false; !isOver && performance.now() - start < time; ) {
+      const { value, done } = this.checking.next();
+      this.checked = value ?? this.checked;
+      isOver = done;
+      if (done) this.checking = null;
+    }
+    this.timeLeft -= performance.now() - start;
+    if (this.timeLeft <= 0) this.checking = null;
+    return !this.checking;
+  }
+
+  /** How much of the gradient check is done, in words; empty if all of it. */
+  get progress() {
+    const [done, all] = [Object.keys(this.check.checks).length, this.check.names.length];
+    if (done === all) return "";
+    return this.checking ? `Checking: ${done} of ${all} cotangents so far.` : `Checked in the time there was: ${done} of ${all} cotangents, from ${unicodeName(this.graph.objective)} back. The others are not.`;
   }
 
   /** What was switched: the variants of the told state that hold now. */
@@ -143,13 +173,14 @@ class Lab {
   get ledger() {
     if (this.lives) return this.lives;
     const changes = Object.assign({}, ...this.variants.map(({ ledger }) => ledger));
-    const kept = this.told.ledger.filter(({ name }) => !(name in changes));
-    this.lives = [...kept, ...Object.values(changes).filter(Boolean)].sort((a, b) => a.born - b.born);
+    const kept = this.told.ledger.filter(([name]) => !(name in changes));
+    this.lives = [...kept, ...Object.values(changes).filter(Boolean)].map(lifeOf).sort((a, b) => a.born - b.born);
     return this.lives;
   }
 
-  codeOf(step) {
-    const key = Object.assign({}, this.told.codes, ...this.variants.map(({ codes }) => codes))[step];
+  codeOf({ equation, argnum }) {
+    const { op } = this.graph.equations[equation];
+    const key = argnum === null ? op : `${op} ${OPS[op].variadic ? 0 : argnum}`;
     return [key, Object.assign({}, this.told.code, ...this.variants.map(({ code }) => code))[key] ?? ""];
   }
 
@@ -205,6 +236,11 @@ class Lab {
   shares(name) {
     return this.paid.get(name) ?? [];
   }
+}
+
+/** A life as the state writes it. */
+function lifeOf([name, kind, bytes, born, freed]) {
+  return { name, kind, bytes, born, freed };
 }
 
 // --- where the reader is ---------------------------------------------------------------------------------------------
@@ -280,7 +316,11 @@ class StepperView {
       if (panel.fold.open === open && !(recalled(key) ?? {})[panel.key]) return;
       remember(key, { ...recalled(key), [panel.key]: panel.fold.open });
     });
-    panel.fold.addEventListener("toggle", () => (panel.fold.open ? panel.draw() : panel.closed?.()));
+    panel.fold.addEventListener("toggle", () => {
+      if (!panel.fold.open) return panel.closed?.();
+      panel.draw();
+      this.goOnChecking();
+    });
     return panel.fold;
   }
 
@@ -299,6 +339,7 @@ class StepperView {
 
   end() {
     this.pause();
+    clearTimeout(this.checkTimer);
     this.model.off("change:step", this.onStep);
     this.model.off("change:values", this.onValues);
     removeEventListener("hashchange", this.onHash);
@@ -408,6 +449,20 @@ class StepperView {
       if (panel.fold.open) (panel[how] ?? panel.draw)();
     }
     this.panels[0].settle(); // measures, so it comes after all that is written
+    this.goOnChecking();
+  }
+
+  /** What is left of a long gradient check, in slices between which the page answers. */
+  goOnChecking() {
+    clearTimeout(this.checkTimer);
+    if (!this.lab.checking) return;
+    this.checkTimer = setTimeout(() => {
+      const isKnown = this.lab.check.guilty;
+      const isOver = this.lab.checkFor(SLICE_MS);
+      if (isOver || isKnown !== this.lab.check.guilty) return this.redraw();
+      this.panels.at(-1).draw();
+      this.goOnChecking();
+    });
   }
 }
 
@@ -686,12 +741,12 @@ function nodeCard(view) {
 }
 
 function cardContent(view, name, close) {
-  const { lab, now } = view;
+  const { lab, now, stepsTo } = view;
   const reach = (label, stop) => (stop === null ? null : button(`${label} (stop ${stop + 1})`, () => view.go(stop), { class: "mlp-link" }));
   const maker = lab.graph.equations.findIndex(({ output }) => output === name);
   const readers = lab.graph.equations.filter(({ inputs }) => inputs.includes(name));
-  const made = maker < 0 ? "Given: nothing computes it. Its entries can be changed under Numbers." : `Made by ${lab.stops[maker].title}.`;
-  const read = readers.length ? `Read by ${enumerated(readers.map((e) => lab.stops[lab.graph.equations.indexOf(e)].title))}.` : "Nothing reads it: it is the result.";
+  const made = maker < 0 ? "Given: nothing computes it. Its entries can be changed under Numbers." : `Made by ${titleOf(lab, stepsTo, maker)}.`;
+  const read = readers.length ? `Read by ${enumerated(readers.map((e) => titleOf(lab, stepsTo, lab.graph.equations.indexOf(e))))}.` : "Nothing reads it: it is the result.";
   const [value, cotangent] = [standing(lab, name, now, false), standing(lab, name, now, true)];
   const numbers = value.filled ? matrixTable(`value, ${sizeText(lab.shapes[name])}`, lab.valueAt(name, now), { className: "mlp-is-value" }) : null;
   const total = lab.cotangentAt(name, now + 1);
@@ -718,7 +773,7 @@ function formulaPanel(view) {
     warning.hidden = !wrong;
     warning.textContent = wrong ? `✗ Broken on purpose: ${wrong}.` : "";
     symbols.replaceChildren(...formulaRows(view.stop.formula));
-    numbers.replaceChildren(...formulaRows(view.stop.numbers, (k) => slotNode(view, view.stop.slots[k])));
+    numbers.replaceChildren(...(view.stop.numbers ? formulaRows(view.stop.numbers, (k) => slotNode(view, view.stop.slots[k])) : []));
   };
   return { key: "formula", title: "Formula", body: element("div", {}, box, warning), draw };
 }
@@ -1054,9 +1109,9 @@ function rulePanel(view) {
 
 /** Forward: what this step will pay back, and when. */
 function oweText({ lab, steps, stepsTo }) {
-  const [{ equation }] = steps;
-  const { inputs } = lab.graph.equations[equation];
-  return [...new Set(inputs)].map((name) => {
+  const inputs = steps.slice(0, AT_ONCE).flatMap(({ equation }) => lab.graph.equations[equation].inputs.map((name) => ({ name, equation })));
+  const owed = inputs.filter(({ name }, k) => inputs.findIndex((other) => other.name === name) === k).slice(0, 2 * AT_ONCE);
+  return owed.map(({ name, equation }) => {
     const share = lab.shares(name).find((s) => s.equation === equation);
     const cotangent = unicodeCotangent(lab.graph, name);
     const text = share
@@ -1066,6 +1121,11 @@ function oweText({ lab, steps, stepsTo }) {
   });
 }
 
+/** The title of the stop that an equation belongs to. */
+function titleOf({ stops }, stepsTo, equation) {
+  return stops[stepsTo.get(equation)].title;
+}
+
 /** Backward: the shares of one cotangent that have arrived, those still owed, and the sum so far. */
 function instalments({ lab, now, stepsTo }, name) {
   const shares = lab.shares(name);
@@ -1073,13 +1133,13 @@ function instalments({ lab, now, stepsTo }, name) {
   const cotangent = unicodeCotangent(lab.graph, name);
   const sum = arrived.map((share) => shareText(lab, share)).join(lab.broken === "overwrite" ? ", then overwritten by " : " + ");
   const missing = shares.length - arrived.length;
-  const owing = shares.filter(({ index }) => index > now).map((s) => `${lab.stops[s.equation].title} still owes one (stop ${stepsTo.get(s.index) + 1})`);
+  const owing = shares.filter(({ index }) => index > now).map((s) => `${titleOf(lab, stepsTo, s.equation)} still owes one (stop ${stepsTo.get(s.index) + 1})`);
   const state = missing
     ? `Not final: ${arrived.length} of ${shares.length} shares ${arrived.length === 1 ? "is" : "are"} in; ${enumerated(owing)}.`
     : `Final: ${shares.length === 1 ? "its only share is" : `all ${shares.length} shares are`} in.`;
   const items = shares.map((share) => {
     const isIn = share.index <= now;
-    const from = `${lab.stops[share.equation].title} (stop ${stepsTo.get(share.index) + 1})`;
+    const from = `${titleOf(lab, stepsTo, share.equation)} (stop ${stepsTo.get(share.index) + 1})`;
     return element("li", { class: isIn ? "mlp-in" : "mlp-owed" }, icon(isIn ? "✓ " : "… "), `${isIn ? "in" : "owed"}: from ${from}`);
   });
   const table = (caption, matrix) => matrixTable(caption, matrix, { className: "mlp-is-cotangent" }).element;
@@ -1109,7 +1169,7 @@ function shareText({ graph, broken }, { equation, argnum }) {
 // --- memory ----------------------------------------------------------------------------------------------------------
 
 function memoryPanel(view) {
-  const total = element("p");
+  const [total, cut] = [element("p"), element("p", { class: "mlp-hint" })];
   const body = element("tbody");
   const table = element(
     "table",
@@ -1118,7 +1178,7 @@ function memoryPanel(view) {
     element("thead", {}, element("tr", {}, ...["array", "life", "now"].map((name) => element("th", { scope: "col" }, name)))),
     body,
   );
-  let [drawn, rows] = [null, []];
+  let [drawn, rows] = [null, null];
   const draw = () => {
     const { lab, now } = view;
     const last = lab.result.steps.length - 1;
@@ -1128,13 +1188,20 @@ function memoryPanel(view) {
     write(total, `${held.reduce((sum, { bytes }) => sum + bytes, 0).toLocaleString("en")} bytes are alive in ${held.length} arrays.`);
     if (drawn !== lab.ledger) {
       drawn = lab.ledger;
-      rows = drawn.map((entry) => lifeRow(view, entry, last));
-      body.replaceChildren(...rows.map((row) => row.element));
+      rows = new Map(); // made when they are first shown
     }
-    rows.forEach((row, k) => row.show(isHeld(drawn[k]) ? "kept" : now < drawn[k].born ? "later" : "freed"));
+    const isTouched = ({ born, freed, name }) => [born, freed, ...(lab.readings.get(name) ?? [])].some((step) => view.stop.steps.includes(step));
+    const shownLives = drawn.length <= LIVES ? drawn : drawn.filter(isTouched).slice(0, LIVES);
+    write(cut, shownLives.length < drawn.length ? `Of ${drawn.length} arrays, these ${shownLives.length} are born, read or freed here.` : "");
+    const parts = shownLives.map((entry) => {
+      if (!rows.has(entry)) rows.set(entry, lifeRow(view, entry, last));
+      rows.get(entry).show(isHeld(entry) ? "kept" : now < entry.born ? "later" : "freed");
+      return rows.get(entry);
+    });
+    arrange(body, parts);
     body.style.setProperty("--now", `${((at + 0.5) / (last + 1)) * 100}%`);
   };
-  return { key: "memory", title: "Memory", body: element("div", {}, total, scrollBox("Memory", {}, table)), draw };
+  return { key: "memory", title: "Memory", body: element("div", {}, total, cut, scrollBox("Memory", {}, table)), draw };
 }
 
 /** The life of one array: a bar, and in words why it is there now. */
@@ -1166,9 +1233,9 @@ function ledgerName(lab, name) {
 }
 
 /** Why an array is still there, or may go. */
-function whyText({ lab, now, stepsTo }, { name, kind, read, freed }, state) {
+function whyText({ lab, now, stepsTo }, { name, kind, freed }, state) {
   if (state === "later") return "";
-  const readers = read.filter((index) => index > now);
+  const readers = (lab.readings.get(name) ?? []).filter((index) => index > now);
   const why = [...new Set(readers.map((index) => `stop ${stepsTo.get(index) + 1} ${readingText(lab, index, name)}`))];
   if (state === "freed") return `after stop ${stepsTo.get(freed) + 1}${insteadText(lab, name)}`;
   if (kind === "gradient") return readers.length ? enumerated(why) : "the update reads it";
@@ -1197,7 +1264,7 @@ function codePanel(view) {
   const body = element("div");
   let drawn = null;
   const draw = () => {
-    const rules = new Map(view.stop.steps.map((step) => view.lab.codeOf(step).reverse())); // by their lines: each once
+    const rules = new Map(view.steps.map((step) => view.lab.codeOf(step).reverse())); // by their lines: each once
     if (view.stop.phase === "update") rules.set("for name, param in params.items():\n    param -= lr * grads[name]", "the update");
     if (drawn === (drawn = [...rules.keys()].join())) return;
     const box = ([lines, key]) => scrollBox(`Code of ${key}`, { class: "mlp-code" }, element("pre", {}, element("code", {}, lines)));
@@ -1220,11 +1287,12 @@ function checkPanel(view) {
     return button(label, () => toggleMistake(view, mistake), { "aria-pressed": "false", "data-mistake": mistake, class: "mlp-break" });
   });
   const verdict = element("p", { class: "mlp-verdict", role: "status" });
+  const progress = element("p", { class: "mlp-hint" });
   const table = element("div");
   const note = isHastyPossible(view.lab) ? null : element("p", { class: "mlp-hint" }, "The wrong order harms only where something in the middle has two readers, as in the diamond.");
   const hint = element("p", { class: "mlp-hint" }, "Make a classic mistake, and see where nudging every number finds it.");
-  const body = element("div", {}, hint, element("div", { class: "mlp-breaks" }, ...buttons), note, verdict, scrollBox("Gradient check", {}, table));
-  let drawn = null;
+  const body = element("div", {}, hint, element("div", { class: "mlp-breaks" }, ...buttons), note, verdict, progress, scrollBox("Gradient check", {}, table));
+  let drawn = [];
   const draw = () => {
     const { lab } = view;
     for (const node of buttons) {
@@ -1232,9 +1300,11 @@ function checkPanel(view) {
       node.setAttribute("aria-disabled", String(node.dataset.mistake === "hasty_order" && !isHastyPossible(lab)));
     }
     verdict.classList.toggle("mlp-wrong", !lab.check.ok);
-    const text = verdictText(lab);
-    write(verdict, text);
-    if (drawn !== (drawn = lab.check)) table.replaceChildren(checkTable(lab));
+    write(verdict, verdictText(lab));
+    write(progress, lab.progress);
+    const now = [lab.check, lab.check.guilty, !lab.checking]; // while it is checked, a table for each slice would cost too much
+    if (now.some((part, k) => part !== drawn[k])) table.replaceChildren(checkTable(lab));
+    drawn = now;
   };
   return { key: "check", title: "Break it: the gradient check", body, draw };
 }
@@ -1250,7 +1320,8 @@ function isHastyPossible(lab) {
   return lab.graph.variables.some(({ name, role }) => role === "intermediate" && lab.shares(name).length > 1);
 }
 
-function verdictText({ check, broken, graph }) {
+function verdictText({ check, broken, graph, progress }) {
+  if (check.ok && progress) return broken ? "No gradient is found wrong so far." : "So far every gradient agrees with nudging.";
   if (check.ok) return broken ? "✓ No gradient is wrong: with these numbers the mistake does no harm." : "✓ Every gradient agrees with nudging.";
   const { gradient, slope } = check.checks[check.guilty];
   const cotangent = unicodeCotangent(graph, check.guilty);
