@@ -21,8 +21,8 @@ from mlp.steps import (
     Plan,
     Schedule,
     Step,
+    accumulate,
     cotangent_name,
-    fill_zero,
     objective_name,
     output_name,
     policy_name,
@@ -46,7 +46,7 @@ def execute(steps: Schedule, arrays: dict[str, Array]) -> Iterator[Step]:
         with np.errstate(all="ignore"):  # what is not finite is reported by name, below
             for rule, names in step.calls:
                 rule(*[arrays[name] for name in names])
-        if not is_finite(arrays[step.writes[0]]):
+        if step.calls and not is_finite(arrays[step.writes[0]]):
             what = f"step {step.index}, {step.phase}, of '{step.equation}'"
             raise FloatingPointError(f"{step.writes[0]}: expected finite numbers, received inf or NaN from {what}")
         yield step
@@ -167,7 +167,7 @@ class Trace(Sequence[Step]):
         lines = []
         for step in self._steps:
             target = step.writes[0]
-            sign = "=" if step.phase == "forward" or target in step.born else "+="
+            sign = "=" if step.phase == "forward" or target in step.born else "+=" if step.calls else "+= 0 ="
             rule = step.equation.op if step.argnum is None else f"{step.equation.op}_vjp{step.argnum}"
             done = "" if step.final else "  not final"
             lines.append(f"{step.index:3d} {step.phase:8s} {target} {sign} {rule}({', '.join(step.reads)}){done}")
@@ -190,7 +190,8 @@ def trace(graph: Graph, values: Mapping[str, Array], policy: str | Plan = "keep_
     run: list[Step] = []
     for step in execute(steps, arrays):
         if step.phase == "backward":
-            part = arrays[step.instalment].copy()
+            nothing = np.zeros(steps.shapes[step.writes[0]], graph.dtype)
+            part = arrays[step.instalment].copy() if step.calls else nothing
             part.flags.writeable = False
             step = replace(step, contributions=MappingProxyType({step.variable: part}))
             if step.equation.output == graph.objective:
@@ -227,56 +228,72 @@ class Run:
         if not isinstance(policy, Plan):
             one_of(policy, ("residuals", "keep_all"), "policy")
         steps = schedule(graph, policy, keep)
+        always = _constants(steps)
         lives = steps.lifetimes()
-        offsets, self.reserved = place(lives)
+        offsets, self.reserved = place(
+            [life._replace(first=0, last=len(steps)) if life.array in always else life for life in lives]
+        )
         self._slab, views = _views(steps, lives, offsets, self.reserved)
         self._bound: dict[str, Array] = dict.fromkeys(graph.given, np.empty(0))  # nobody's array: the first call binds
         self._places: dict[str, list[tuple[list[Array], int]]] = {name: [] for name in graph.given}
         self._calls: list[tuple[Callable[..., None], list[Array]]] = []
         self._squares: list[float] = []  # sums of squares: one is not finite if any entry is not
         now: dict[str, Array] = {}  # where each array is, in the life that it is in
-        watched: set[str] = set()  # parameters whose gradient is known to be finite from its factors
-        written_anew = {step.instalment for step in steps if step.instalment not in step.born}
+        factors = {step.variable: _factors(steps, step) for step in steps if step.phase == "backward"}
+        watched = {name for names in factors.values() for name in names}
         for step in steps:
             for name in (*step.born, *step.workspace):
                 now[name] = views[name, step.index]
             for rule, names in step.calls:
-                if rule is fill_zero and step.phase == "backward" and names[0] in written_anew:
-                    continue  # an instalment of 0, and the next one is written instead of added
-                arguments = [self._bound[name] if name in self._bound else now[name] for name in names]
-                self._calls.append((rule, arguments))
-                for position, name in enumerate(names):
-                    if name in self._places:
-                        self._places[name].append((arguments, position))
-            for name in _factors(steps, step):
-                arguments = [self._bound[name] if name in self._bound else now[name]]
-                self._calls.append((self._watch, arguments))
-                if name in self._places:
-                    self._places[name].append((arguments, 0))
-                watched.add(step.variable)
+                if names[0] in always:
+                    rule(*(now[name] for name in names))  # once: it is the same in every call
+                else:
+                    self._append(rule, names, now)
+            if step.final and step.writes[0] in watched:
+                self._append(self._watch, step.writes, now)  # at once, while it is at hand
+            if step.phase == "backward":
+                for name in set(factors[step.variable]) & set(graph.given):
+                    self._append(self._watch, (name,), now)
             if poison:
-                self._calls += [(_fill_nan, [now[name]]) for name in (*step.freed, *step.workspace)]
+                gone = [name for name in (*step.freed, *step.workspace) if name not in always]
+                self._calls += [(_fill_nan, [now[name]]) for name in gone]
         self._J = now[self._objective]
         self._kept = {name: now[name] for name in self._keep if name in now}
         self._grads = {name: now[cotangent_name(graph, name)] for name in graph.parameters}
-        self._flat = [gradient.reshape(-1) for name, gradient in self._grads.items() if name not in watched]
+        self._flat = [gradient.reshape(-1) for name, gradient in self._grads.items() if not factors[name]]
         self._ran = False
+
+    def _append(self, rule: Callable[..., None], names: Sequence[str], now: Mapping[str, Array]) -> None:
+        """One more call; the caller's arrays come in when they are bound."""
+        arguments = [self._bound[name] if name in self._bound else now[name] for name in names]
+        self._calls.append((rule, arguments))
+        for position, name in enumerate(names):
+            if name in self._places:
+                self._places[name].append((arguments, position))
 
     def __call__(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         """The objective and the gradients; see the class for what is checked and what is reused."""
         self._bind(values)
-        self._squares.clear()
-        with np.errstate(all="ignore"):
-            for rule, arguments in self._calls:
-                rule(*arguments)
-            J: float = self._J.item()
-            total = sum(self._squares, J)
-            for gradient in self._flat:
-                total += np.dot(gradient, gradient).item()
+        try:
+            J, total = self._run()
+        except (FloatingPointError, RuntimeWarning):  # NumPy was told to raise, and not all that it raises is wrong
+            with np.errstate(all="ignore"):
+                J, total = self._run()
         if not isfinite(total):
             self._explain()
         self._ran = True
         return J, self._grads.copy()
+
+    def _run(self) -> tuple[float, float]:
+        """Call everything: the objective, and a number that is not finite if anything is not."""
+        self._squares.clear()
+        for rule, arguments in self._calls:
+            rule(*arguments)
+        J: float = self._J.item()
+        total = sum(self._squares, J)
+        for gradient in self._flat:
+            total += np.dot(gradient, gradient).item()
+        return J, total
 
     def _watch(self, array: Array) -> None:
         flat = array.ravel(order="K")
@@ -305,7 +322,11 @@ class Run:
 
     def _bind(self, values: Mapping[str, Array]) -> None:
         """Check every array that was not seen before, and put it where the rules read it."""
-        if not isinstance(values, Mapping) or values.keys() != self._bound.keys():
+        if (
+            type(values) is not dict
+            or len(values) != len(self._bound)
+            or not all(map(values.__contains__, self._bound))
+        ):
             check_names(self.graph, values, self.graph.given)
         for name, bound in self._bound.items():
             array = values[name]
@@ -344,15 +365,27 @@ def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False, policy
     return Run(graph, keep, poison, policy)
 
 
+def _constants(steps: Schedule) -> set[str]:
+    """Arrays that are the same in every call, made from nothing that the caller brings: cotangents of J = L + s."""
+    added_to = {names[0] for step in steps for rule, names in step.calls if rule is accumulate}
+    results = {cotangent_name(steps.graph, name) for name in steps.graph.parameters}  # the caller may write to them
+    found: set[str] = set()
+    for step in steps:
+        for _, (made, *read) in step.calls:
+            if found.issuperset(read) and made not in added_to | results:
+                found.add(made)
+    return found
+
+
 def _factors(steps: Schedule, step: Step) -> tuple[str, ...]:
-    """Where a gradient is large, and a product of arrays that are smaller: these, for they are quicker to look at."""
-    if step.phase == "forward" or step.variable not in steps.graph.parameters or step.instalment != step.writes[0]:
+    """Where a gradient is large, and a product of arrays that are no larger: these, for they are quicker to look at."""
+    if step.variable not in steps.graph.parameters or not step.final or step.instalment != step.writes[0]:
         return ()
     assert step.argnum is not None
     vjp = steps.graph.table[step.equation.op].vjp(step.argnum)
     size = steps.nbytes(step.writes[0])
-    worth_it = size > LARGE and sum(map(steps.nbytes, step.reads)) < size
-    return step.reads if vjp and vjp.product and step.final and worth_it else ()
+    worth_it = size > LARGE and sum(map(steps.nbytes, step.reads)) <= size
+    return step.reads if vjp and vjp.product and worth_it else ()
 
 
 def _views(

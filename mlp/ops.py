@@ -213,10 +213,10 @@ def tanh(out: Array, z: Array) -> None:
 
 
 def tanh_vjp(out: Array, delta: Array, h: Array) -> None:
-    """``delta * (1 - h**2)``: h is enough, z need not be kept."""
+    """``delta * (1 - h**2)``, as ``delta - delta * h * h``: h is enough, z need not be kept."""
     np.multiply(h, h, out=out)
-    np.subtract(1, out, out=out)
     np.multiply(out, delta, out=out)
+    np.subtract(delta, out, out=out)
 
 
 def sigmoid(out: Array, z: Array) -> None:
@@ -285,6 +285,12 @@ def loss_shape(o: Shape, y: Shape) -> Shape:
     return ()
 
 
+def scale(out: Array, factor: float) -> None:
+    """Multiply in place, where that changes anything."""
+    if factor != 1:
+        np.multiply(out, factor, out=out)
+
+
 def squared_error(L: Array, o: Array, y: Array, difference: Array) -> None:
     """``½ ‖o − y‖² / n``."""
     np.subtract(o, y, out=difference)
@@ -294,7 +300,7 @@ def squared_error(L: Array, o: Array, y: Array, difference: Array) -> None:
 def squared_error_vjp_output(out: Array, delta: Array, o: Array, y: Array) -> None:
     """``delta (o − y) / n``: here the 1/n of the average enters backward, and nowhere after."""
     np.subtract(o, y, out=out)
-    np.multiply(out, delta.item() / o.shape[1], out=out)
+    scale(out, delta.item() / o.shape[1])
 
 
 def squared_error_vjp_target(out: Array, delta: Array, o: Array, y: Array) -> None:
@@ -321,7 +327,7 @@ def cross_entropy_vjp(out: Array, delta: Array, o: Array, y: Array, sums: Array,
     """``delta (p − y) / n`` with p = softmax(o). This short form needs Σy = 1 in each column, so it is required."""
     softmax(out, o, sums, column)
     np.subtract(out, y, out=out)
-    np.multiply(out, delta.item() / o.shape[1], out=out)
+    scale(out, delta.item() / o.shape[1])
 
 
 def softmax(out: Array, o: Array, sums: Array, column: Array) -> None:

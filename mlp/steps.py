@@ -53,10 +53,11 @@ class Step:
     workspace : mapping of str to tuple
         Shapes of the arrays that exist during this step only.
     calls : tuple
-        What is executed: pairs of a rule and the names of the arrays that it is called with.
+        What is executed: pairs of a rule and the names of the arrays that it is called with, first the one that it
+        writes. None where the instalment is known to be 0.
     instalment : str
-        Backward, the array that holds what this step contributes: the cotangent itself, where it is the first that
-        is not 0.
+        Backward, the array that holds what this step contributes: the cotangent itself, where it is the first. Empty
+        where that is nothing.
     """
 
     index: int
@@ -293,7 +294,7 @@ def _forward(graph: Graph, equation: Equation, again: bool) -> Step:
     rule = partial(op.forward, **equation.attrs) if equation.attrs else op.forward
     call: Call = rule, (equation.output, *equation.inputs, *workspace)
     if op.vanishes(**equation.attrs):
-        call = fill_zero, (equation.output,)
+        call = _fill_zero, (equation.output,)
     writes = (equation.output,)
     return Step(0, "forward", equation, None, equation.inputs, writes, (call,), workspace, final=writes, again=again)
 
@@ -317,16 +318,24 @@ def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tupl
     rule = partial(vjp.rule, **equation.attrs) if equation.attrs else vjp.rule
     reads = (delta, *saved)
     instalment = total if first else f"instalment of {total}"
-    calls: tuple[Call, ...] = ((rule, (instalment, *reads, *workspace)),)
     if op.vanishes(**equation.attrs):
-        calls = ((fill_zero, (instalment,)),)
+        return _nothing(Step(0, "backward", equation, argnum, reads, (total,), (), {}, final=final), first)
+    calls: tuple[Call, ...] = ((rule, (instalment, *reads, *workspace)),)
     if not first:
-        calls += ((_accumulate, (total, instalment)),)
+        calls += ((accumulate, (total, instalment)),)
         workspace = MappingProxyType({**workspace, instalment: graph.variables[name].shape})
     return Step(0, "backward", equation, argnum, reads, (total,), calls, workspace, instalment, final=final)
 
 
-def fill_zero(array: Array) -> None:
+def _nothing(step: Step, first: bool) -> Step:
+    """An instalment of 0 is not added, and makes no array, unless there is no other."""
+    if first and step.final:
+        total = step.writes[0]
+        return replace(step, calls=((_fill_zero, (total,)),), instalment=total)
+    return step
+
+
+def _fill_zero(array: Array) -> None:
     """What an operator that vanishes computes."""
     array.fill(0)
 
@@ -336,7 +345,7 @@ def _seed(cotangent: Array) -> None:
     cotangent[()] = 1
 
 
-def _accumulate(total: Array, instalment: Array) -> None:
+def accumulate(total: Array, instalment: Array) -> None:
     """A variable with several readers receives its cotangent in instalments: the one write in place."""
     np.add(total, instalment, out=total)
 
@@ -350,7 +359,7 @@ def _with_lifetimes(graph: Graph, steps: list[Step], results: set[str | None], k
     last: list[int] = []  # for each life, the last step that reads or writes it
     current: dict[str, int] = {}  # the life that an array is in
     for index, step in enumerate(steps):
-        for name in (*step.reads, *step.writes):
+        for name in (*step.reads, *(step.writes if step.calls else ())):
             if name in graph.given:
                 continue
             if name not in current or (step.phase == "forward" and name in step.writes):
