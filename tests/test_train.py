@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -197,6 +198,17 @@ def test_divergence_stops_with_the_step_the_last_finite_j_and_the_history() -> N
     assert f"the last finite J was {history.J[-1]:.6g}" in str(caught.value)
     assert "smaller lr" in str(caught.value)
     assert isinstance(caught.value, FloatingPointError)
+
+
+def test_divergence_is_an_error_and_no_warning_besides() -> None:
+    """As in a reader's session, where warnings are shown and raise nothing."""
+    graph, params, data = problem()
+    graph = network([3, 5, 2], activation="identity", bias=True, weight_decay=0.1)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with pytest.raises(DivergenceError):
+            sgd(graph, params, data, lr=10.0, epochs=2000, batch_size=7)
+    assert [str(warning.message) for warning in shown] == []
 
 
 def test_divergence_at_the_first_step_says_that_no_j_was_finite() -> None:
