@@ -9,6 +9,7 @@ before it is written again is kept until then.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import heappop, heappush
 from itertools import accumulate
 from math import comb, isqrt
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from mlp.text import bytes_text
 
 # A phase, a layer, and which of its equations run; None for all.
 LayerTurn = tuple[str, int, frozenset[int] | None]
+EXACT, BITS = 10, 12  # of a chain whose orders are all searched: layers at most, and arrays that could be kept
 
 # --- chains ---------------------------------------------------------------------------------------------------------
 
@@ -399,8 +401,9 @@ class Choice:
 def tradeoffs(graph: Graph, optimizer: str | None = None) -> list[Choice]:
     """All that can be had, from the least memory to the least work: each plan does the least work at its peak.
 
-    The least among plans in which a value that is kept stays until backward has passed it (Beaumont et al., 2019, call
-    these persistent). Found by dynamic programming over the chain.
+    For a chain of up to 10 layers before the tail (6, where their rules read more than one value, as gelu's do), the
+    least among all orders, found by searching them. For a longer one, the least among orders in which a value that is
+    kept stays until backward has passed it, found by dynamic programming (Beaumont et al., 2019: persistent schedules).
 
     Parameters
     ----------
@@ -419,7 +422,10 @@ def tradeoffs(graph: Graph, optimizer: str | None = None) -> list[Choice]:
     always = sum(outside.events[0].bytes[kind] for kind in ("parameters", "inputs", "optimizer"))
     floor = outside.events[-1].total if optimizer else 0  # the update's own bytes, whatever the plan
     choices: list[Choice] = []
-    for option in _first_time(whole):
+    sizes = _sizes(whole)
+    bits = sum(1 + (layer.inside > 0) for layer in sizes.layers)
+    is_short = len(sizes.layers) <= EXACT and bits <= BITS
+    for option in _search(sizes) if is_short else _first_time(sizes):
         peak = max(always + option.peak, floor)
         plan = whole.plan(f"optimal {bytes_text(peak)}", _turns(whole, option.walk))
         if choices and choices[-1].peak == peak:
@@ -479,18 +485,33 @@ def _best(options: Iterable[_Option]) -> list[_Option]:
     return found
 
 
-def _first_time(whole: Chain) -> list[_Option]:
-    """The best ways to take the whole chain forward for the first time, and back."""
+class _Sizes(NamedTuple):
+    """A chain in numbers."""
+
+    layers: list[_Layer]  # without the tail
+    tail_peak: tuple[int, int]  # the tail, forward and back, its input forgotten on the way; its input kept
+    done: int  # bytes of the results that are there after the tail
+
+
+def _sizes(whole: Chain) -> _Sizes:
     meter = _Meter(whole)
+    tail = meter.run("forward", whole.layers[-1]) + meter.run("backward", reversed(whole.layers[-1]))
+    source, there = whole.values[-1], cotangent_name(whole.graph, whole.values[-1])
+    peaks = [meter.peak(tail, [source], until) for until in ([there], [there, source])]
     layers = [meter.layer(number) for number in range(len(whole) - 1)]
+    return _Sizes(layers, (peaks[0], peaks[1]), meter.born(tail))
+
+
+# --- by dynamic programming -----------------------------------------------------------------------------------------
+
+
+def _first_time(sizes: _Sizes) -> list[_Option]:
+    """The best ways to take the whole chain forward for the first time, and back."""
+    layers, tail_peak, done = sizes
     again = _Again(layers)
     count = len(layers)
-    tail = meter.run("forward", whole.layers[-1]) + meter.run("backward", reversed(whole.layers[-1]))
-    done = meter.born(tail)
-    source, there = whole.values[-1], cotangent_name(whole.graph, whole.values[-1])
     # best[e]: from layer i on, its input forgotten on the way back (0) or kept (1)
-    ends = [_Option(0, meter.peak(tail, [source], [there, source][: 1 + e]), (("tail", 0),)) for e in (0, 1)]
-    best = {count: tuple([end] for end in ends)}
+    best = {count: tuple([_Option(0, peak, (("tail", 0),))] for peak in tail_peak)}
     for i in reversed(range(count)):
         layer = layers[i]
         gradients = list(accumulate([0, *(layer.gradients for layer in reversed(layers[i:]))]))
@@ -595,6 +616,107 @@ def _pairs(
             b += 1
         if a >= 0 and b >= 0:
             yield ones[a], others[b]
+
+
+# --- by search ------------------------------------------------------------------------------------------------------
+
+
+class _State(NamedTuple):
+    """Where a walk is: what exists, as bits by layer, how far forward has come, and how far back (-1: not begun)."""
+
+    values: int
+    insides: int
+    forward: int
+    back: int
+
+
+def _search(sizes: _Sizes) -> list[_Option]:
+    """All that can be had, whatever the order: the least work, then the least work within less memory, and so on."""
+    found: list[_Option] = []
+    limit = sum(layer.keep_peak + layer.value + max(layer.back_peak) for layer in sizes.layers)
+    option = _least_work(sizes, limit + sum(sizes.tail_peak) + sizes.done)
+    while option is not None:
+        if found and found[-1].flops == option.flops:
+            found.pop()
+        found.append(option)
+        option = _least_work(sizes, option.peak - 1)
+    return found[::-1]
+
+
+def _least_work(sizes: _Sizes, limit: int) -> _Option | None:
+    """The least work within a limit of bytes, by Dijkstra's algorithm over all states; None where it cannot be done."""
+    start = _State(0, 0, 0, -1)
+    best: dict[_State, tuple[int, int]] = {start: (0, 0)}
+    came: dict[_State, tuple[_State, tuple[str, int] | None]] = {}
+    queue = [((0, 0), start)]
+    while queue:
+        (flops, peak), state = heappop(queue)
+        if best[state] < (flops, peak):
+            continue
+        if state.back == 0:
+            walk: list[tuple[str, int]] = []
+            while state != start:
+                state, turn = came[state]
+                walk += [turn] if turn else []
+            return _Option(flops, peak, tuple(reversed(walk)))
+        for more, reached, turn, after in _moves(sizes, state):
+            reached = max(peak, reached)
+            if reached <= limit and (flops + more, reached) < best.get(after, (flops + more + 1, 0)):
+                best[after] = flops + more, reached
+                came[after] = state, turn
+                heappush(queue, (best[after], after))
+    return None
+
+
+def _moves(sizes: _Sizes, state: _State) -> Iterator[tuple[int, int, tuple[str, int] | None, _State]]:
+    """What can be done next: operations done again, bytes at most, the turn, and the state after it."""
+    layers, tail_peak, done = sizes
+    values, insides, forward, back = state
+    held = sum(layer.value * (values >> i & 1) + layer.inside * (insides >> i & 1) for i, layer in enumerate(layers))
+    begun = back >= 0
+    if begun:
+        done += sum(layer.gradients for layer in layers[back:])
+        held += done + layers[back - 1].value  # the cotangent at which backward stands
+    for i in range(back if begun else len(layers)):
+        layer, bit, before = layers[i], 1 << i, 1 << i >> 1
+        if values & bit:
+            yield 0, 0, None, state._replace(values=values ^ bit)
+        if insides & bit:
+            yield 0, 0, None, state._replace(insides=insides ^ bit)
+        if i > 0 and not values & before:
+            continue
+        others = held - layer.source
+        if values & bit:
+            if layer.inside and not insides & bit:
+                peak = others - layer.value + layer.refill_peak
+                yield layer.refill_flops, peak, ("refill", i), state._replace(insides=insides | bit)
+            continue
+        if i > forward:
+            continue
+        again = layer.flops if i < forward else 0
+        ran = state._replace(values=values | bit, forward=max(forward, i + 1))
+        yield again, others + layer.hold_peak, ("run", i), ran
+        if i > 0:
+            yield again, others + layer.pass_peak, ("run", i), ran._replace(values=(values | bit) ^ before)
+        if layer.inside and not insides & bit:
+            yield again, others + layer.keep_peak, ("run", i), ran._replace(insides=insides | bit)
+            if not layer.reads_value and i < forward:
+                yield layer.tape_flops, others + layer.tape_peak, ("tape", i), state._replace(insides=insides | bit)
+    last = len(layers) - 1
+    if not begun and values >> last & 1:
+        for kept, peak in enumerate(tail_peak):
+            after = _State(values if kept else values ^ 1 << last, insides, forward, len(layers))
+            yield 0, held - layers[last].value + peak, ("tail", len(layers)), after
+    if begun:
+        i = back - 1
+        layer, bit, before = layers[i], 1 << i, 1 << i >> 1
+        whole = (values & bit or not layer.reads_value) and (insides & bit or not layer.inside)
+        if whole and (i == 0 or values & before):
+            others = held - layer.source - layer.value * layer.reads_value - layer.inside - layer.value
+            left = values & ~bit
+            for kept, peak in enumerate(layer.back_peak):
+                after = _State(left if kept else left & ~before, insides & ~bit, forward, back - 1)
+                yield 0, others + peak, ("back", i), after
 
 
 def _turns(whole: Chain, walk: tuple[Any, ...]) -> Iterator[LayerTurn]:

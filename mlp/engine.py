@@ -17,7 +17,6 @@ from mlp.inputs import listed, one_of
 from mlp.ops import Array
 from mlp.slab import ALIGNMENT, place
 from mlp.steps import (
-    Lifetime,
     Plan,
     Schedule,
     Step,
@@ -228,12 +227,9 @@ class Run:
         if not isinstance(policy, Plan):
             one_of(policy, ("residuals", "keep_all"), "policy")
         steps = schedule(graph, policy, keep)
-        always = _constants(steps)
-        lives = steps.lifetimes()
-        offsets, self.reserved = place(
-            [life._replace(first=0, last=len(steps)) if life.array in always else life for life in lives]
-        )
-        self._slab, views = _views(steps, lives, offsets, self.reserved)
+        always = constants(steps)
+        offsets, self.reserved = places(steps)
+        self._slab, views = _views(steps, offsets, self.reserved)
         self._bound: dict[str, Array] = dict.fromkeys(graph.given, np.empty(0))  # nobody's array: the first call binds
         self._places: dict[str, list[tuple[list[Array], int]]] = {name: [] for name in graph.given}
         self._calls: list[tuple[Callable[..., None], list[Array]]] = []
@@ -274,26 +270,18 @@ class Run:
     def __call__(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         """The objective and the gradients; see the class for what is checked and what is reused."""
         self._bind(values)
-        try:
-            J, total = self._run()
-        except (FloatingPointError, RuntimeWarning):  # NumPy was told to raise, and not all that it raises is wrong
-            with np.errstate(all="ignore"):
-                J, total = self._run()
+        self._squares.clear()
+        with np.errstate(all="ignore"):  # what is not finite is reported by name
+            for rule, arguments in self._calls:
+                rule(*arguments)
+            J: float = self._J.item()
+            total = sum(self._squares, J)
+            for gradient in self._flat:
+                total += np.dot(gradient, gradient).item()
         if not isfinite(total):
             self._explain()
         self._ran = True
         return J, self._grads.copy()
-
-    def _run(self) -> tuple[float, float]:
-        """Call everything: the objective, and a number that is not finite if anything is not."""
-        self._squares.clear()
-        for rule, arguments in self._calls:
-            rule(*arguments)
-        J: float = self._J.item()
-        total = sum(self._squares, J)
-        for gradient in self._flat:
-            total += np.dot(gradient, gradient).item()
-        return J, total
 
     def _watch(self, array: Array) -> None:
         flat = array.ravel(order="K")
@@ -365,7 +353,7 @@ def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False, policy
     return Run(graph, keep, poison, policy)
 
 
-def _constants(steps: Schedule) -> set[str]:
+def constants(steps: Schedule) -> set[str]:
     """Arrays that are the same in every call, made from nothing that the caller brings: cotangents of J = L + s."""
     added_to = {names[0] for step in steps for rule, names in step.calls if rule is accumulate}
     results = {cotangent_name(steps.graph, name) for name in steps.graph.parameters}  # the caller may write to them
@@ -388,15 +376,20 @@ def _factors(steps: Schedule, step: Step) -> tuple[str, ...]:
     return step.reads if vjp and vjp.product and worth_it else ()
 
 
-def _views(
-    steps: Schedule, lives: Sequence[Lifetime], offsets: Sequence[int], size: int
-) -> tuple[Array, dict[tuple[str, int], Array]]:
+def places(steps: Schedule) -> tuple[list[int], int]:
+    """Where a prepared run puts each array of ``steps.lifetimes()`` in its slab, and the slab's bytes."""
+    always = constants(steps)
+    whole = [life._replace(first=0, last=len(steps)) if life.array in always else life for life in steps.lifetimes()]
+    return place(whole)
+
+
+def _views(steps: Schedule, offsets: Sequence[int], size: int) -> tuple[Array, dict[tuple[str, int], Array]]:
     """One slab, and in it an array for each life, by name and the step of its birth."""
     dtype = np.dtype(steps.graph.dtype)
     slab = np.full((size + ALIGNMENT) // dtype.itemsize, np.nan, dtype)
     start = -slab.ctypes.data % ALIGNMENT
     views = {}
-    for life, offset in zip(lives, offsets, strict=True):
+    for life, offset in zip(steps.lifetimes(), offsets, strict=True):
         first = (start + offset) // dtype.itemsize
         flat = slab[first : first + life.nbytes // dtype.itemsize]
         views[life.array, life.first] = flat.reshape(steps.shapes[life.array])

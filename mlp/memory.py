@@ -10,12 +10,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from mlp.engine import checked, execute, prepare
+from mlp.engine import checked, execute, places, prepare
 from mlp.graph import Graph
 from mlp.inputs import one_of
 from mlp.ops import Array
 from mlp.optimizers import OPTIMIZERS, Optimizer
-from mlp.slab import place
 from mlp.steps import Plan, Schedule, Step, cotangent_name, policy_name, schedule
 from mlp.text import bytes_text
 
@@ -182,7 +181,7 @@ def predict(graph: Graph, policy: str | Plan = "residuals", optimizer: str | Non
         policy_name(policy),
         tuple(events),
         lambda index: _held(steps, kinds, index, sizes(index)),
-        lambda: place(steps.lifetimes())[1],
+        lambda: places(steps)[1],
     )
 
 
@@ -235,7 +234,7 @@ def measure(
         policy_name(policy),
         tuple(events),
         lambda index: _held(steps, kinds, index, counted[index]),
-        lambda: place(steps.lifetimes())[1] if policy == "predict" else prepare(graph, policy=policy).reserved,
+        lambda: places(steps)[1] if policy == "predict" else prepare(graph, policy=policy).reserved,
     )
 
 

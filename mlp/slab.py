@@ -1,7 +1,8 @@
 """Where arrays lie in one slab of memory, so that those which never exist at the same time share their place.
 
 This is register allocation with arrays for registers: lifetimes in, addresses out. Largest first, each array goes to
-the lowest gap that is free during all of its life (Pisarchyk and Lee, 2020, "greedy by size").
+the lowest gap that is free during all of its life (Pisarchyk and Lee, 2020, "greedy by size"). All sizes are multiples
+of one item's, so no item lies across a boundary.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from mlp.steps import Lifetime
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+SMALL = 1024  # bytes: below, alignment would cost more than it gains
+FEW = 500  # arrays: up to here a second order is tried
 
 
 def place(lives: Sequence["Lifetime"]) -> tuple[list[int], int]:
@@ -30,10 +33,19 @@ def place(lives: Sequence["Lifetime"]) -> tuple[list[int], int]:
     size : int
         Bytes of the whole slab.
     """
+    offsets, size = _in_order(lives, sorted(range(len(lives)), key=lambda i: (-lives[i].nbytes, lives[i].first)))
+    if len(lives) <= FEW:  # cheap to try, and small networks have few arrays to fill gaps with
+        longest = sorted(range(len(lives)), key=lambda i: (lives[i].first - lives[i].last, -lives[i].nbytes))
+        return min((offsets, size), _in_order(lives, longest), key=lambda placed: placed[1])
+    return offsets, size
+
+
+def _in_order(lives: Sequence["Lifetime"], order: Sequence[int]) -> tuple[list[int], int]:
+    """One after the other, each to the lowest gap."""
     offsets = [0] * len(lives)
     # What is placed, in order of address: where it begins and ends, and when it exists.
     begins, ends, first, last = (np.empty(len(lives), np.int64) for _ in range(4))
-    for count, index in enumerate(sorted(range(len(lives)), key=lambda i: (-lives[i].nbytes, lives[i].first))):
+    for count, index in enumerate(order):
         life = lives[index]
         beside = (first[:count] <= life.last) & (last[:count] >= life.first)
         offset = _lowest_gap(begins[:count][beside], ends[:count][beside], life.nbytes)
@@ -55,5 +67,5 @@ def _lowest_gap(begins: "np.ndarray", ends: "np.ndarray", nbytes: int) -> int:
 
 
 def _alignment(nbytes: int) -> int:
-    """A cache line; less for arrays that are smaller themselves."""
-    return min(ALIGNMENT, 1 << (max(nbytes, 1).bit_length() - 1))
+    """A cache line for what has many; small arrays lie side by side."""
+    return ALIGNMENT if nbytes >= SMALL else 1

@@ -228,25 +228,24 @@ def _train(
     history = History(current, steps_per_epoch=-(-total // size))
     for epoch in range(1, epochs + 1):
         order = rng.permutation(total)
-        with np.errstate(all="ignore"):  # what is not finite is reported by name
-            for start in range(0, total, size):
-                chosen = order[start : start + size]
-                run, rows, values = runs[len(chosen)]
-                for part, row in zip(examples, rows, strict=True):
-                    np.take(part, chosen, axis=0, out=row)
-                try:
-                    J, grads = run(values)
-                except FloatingPointError as error:
-                    raise _diverged(history, error) from error
-                history.J.append(J)
-                for name in recorded:
-                    getattr(history, name).append(float(run[name]))
-                history.sizes.append(len(chosen))
-                try:
-                    with np.errstate(over="raise", invalid="raise", divide="raise", under="ignore"):
-                        optimizer.update(len(history.J), current, grads, state, work, **settings)
-                except FloatingPointError as error:
-                    raise _diverged(history, FloatingPointError(f"in the update: {error}")) from error
+        for start in range(0, total, size):
+            chosen = order[start : start + size]
+            run, rows, values = runs[len(chosen)]
+            for part, row in zip(examples, rows, strict=True):
+                np.take(part, chosen, axis=0, out=row)
+            try:
+                J, grads = run(values)
+            except FloatingPointError as error:
+                raise _diverged(history, error) from error
+            history.J.append(J)
+            for name in recorded:
+                getattr(history, name).append(float(run[name]))
+            history.sizes.append(len(chosen))
+            try:
+                with np.errstate(over="raise", invalid="raise", divide="raise", under="ignore"):
+                    optimizer.update(len(history.J), current, grads, state, work, **settings)
+            except FloatingPointError as error:
+                raise _diverged(history, FloatingPointError(f"in the update: {error}")) from error
         if evaluate is not None:
             history.evaluations.append(evaluate({name: param.copy() for name, param in current.items()}))
         if progress is not None:
