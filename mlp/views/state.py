@@ -9,7 +9,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import groupby
@@ -76,6 +76,9 @@ def stops(graph: Graph) -> tuple[Stop, ...]:
     """
     steps = schedule(graph, "keep_all")
     stretches = _stretches(graph) if layout.needs_outline(graph) else {}
+    # With λ = 0 the engine adds nothing; a reader can change λ, so it is told as the share that it is.
+    backward = [step for step in steps if step.phase == "backward"]
+    firsts = set({step.variable: step.index for step in reversed(backward)}.values())
     found: list[Stop] = []
     seen: Counter[str] = Counter()
 
@@ -86,9 +89,9 @@ def stops(graph: Graph) -> tuple[Stop, ...]:
         together = list(group)
         first = together[0]
         if first.equation.output in stretches:
-            stop = _stretch(graph, together, stretches[first.equation.output])
+            stop = _stretch(graph, together, stretches[first.equation.output], firsts)
         else:
-            stop = _forward(graph, first) if first.phase == "forward" else _backward(graph, together)
+            stop = _forward(graph, first) if first.phase == "forward" else _backward(graph, together, firsts)
         seen[stop.id] += 1
         found.append(replace(stop, id=f"{stop.id}~{seen[stop.id]}") if seen[stop.id] > 1 else stop)
     return (*found, _update(graph)) if graph.parameters and graph.objective else tuple(found)
@@ -147,14 +150,14 @@ def cotangent_tex(graph: Graph, name: str) -> str:
     return rf"\frac{{\partial {graph.variables[str(graph.objective)].tex}}}{{\partial {graph.variables[name].tex}}}"
 
 
-def _stretch(graph: Graph, steps: Sequence[Step], layers: tuple[int, int]) -> Stop:
+def _stretch(graph: Graph, steps: Sequence[Step], layers: tuple[int, int], firsts: Collection[int]) -> Stop:
     """A layer, or several, in one stop: its formulas with φ for the activation, and no numbers in them."""
     first, last = layers
     where = f"layer {first}" if first == last else f"layers {first} to {last}"
     name = where.replace(" to ", "-").replace(" ", "-")
     made = list(dict.fromkeys(step.variable for step in steps))
     written = steps if len(steps) <= SHOWN else steps[: SHOWN - 1]
-    formulas = [_in_symbols(graph, step) for step in written] + [r"\dots"] * (len(steps) > SHOWN)
+    formulas = [_in_symbols(graph, step, firsts) for step in written] + [r"\dots"] * (len(steps) > SHOWN)
     if steps[0].phase == "forward":
         start, result = steps[0].equation.inputs[-1], graph.variables[made[-1]]
         words = f"{_capital(where)}: from {unicode_name(start)} to {unicode_name(result.name)}, {_size(result.shape)}"
@@ -172,7 +175,7 @@ def _stretch(graph: Graph, steps: Sequence[Step], layers: tuple[int, int]) -> St
     return Stop(name, steps[0].phase, indices, title, words, r" \qquad ".join(formulas), "", ())
 
 
-def _in_symbols(graph: Graph, step: Step) -> str:
+def _in_symbols(graph: Graph, step: Step, firsts: Collection[int]) -> str:
     """What a step computes, without shapes, and with φ for any activation."""
     equation, argnum = step.equation, step.argnum
     op, inputs = graph.table[equation.op], [f"{{{graph.variables[name].tex}}}" for name in equation.inputs]
@@ -180,7 +183,7 @@ def _in_symbols(graph: Graph, step: Step) -> str:
     if argnum is None:
         made = rf"\phi({inputs[0]})" if equation.op in ACTIVATIONS else op.tex(*inputs, **symbols)
         return f"{graph.variables[equation.output].tex} = {made}"
-    delta, sign = cotangent_tex(graph, equation.output), "=" if step.writes[0] in step.born else r"\text{ += }"
+    delta, sign = cotangent_tex(graph, equation.output), "=" if step.index in firsts else r"\text{ += }"
     if equation.op in ACTIVATIONS:
         return rf"{cotangent_tex(graph, step.variable)} {sign} {delta} \odot \phi'({inputs[0]})"
     vjp = op.vjp(argnum)
@@ -208,14 +211,14 @@ def _forward(graph: Graph, step: Step) -> Stop:
 SHOWN = 4  # of many alike, such as the weights that a penalty pays
 
 
-def _backward(graph: Graph, steps: Sequence[Step]) -> Stop:
+def _backward(graph: Graph, steps: Sequence[Step], firsts: Collection[int]) -> Stop:
     write = _Writer(graph)
     formulas, numbers, words = [], [], []
     for step in steps[:SHOWN]:
         equation, argnum = step.equation, step.argnum
         assert argnum is not None
         name, op = step.variable, graph.table[equation.op]
-        vjp, first = op.vjp(argnum), step.writes[0] in step.born
+        vjp, first = op.vjp(argnum), step.index in firsts
         assert vjp is not None
         sources = {OWN: name, "out": equation.output}
         saved = [equation.inputs[what] if isinstance(what, int) else sources[what] for what in vjp.saves]
@@ -352,7 +355,9 @@ def ledger(graph: Graph) -> list[dict[str, Any]]:
 
 def code(graph: Graph, step: Step) -> str:
     """The lines of the rule that a step executes, without its docstring."""
-    rule = next(call for call, _ in step.calls if not _is_bookkeeping(call))
+    op = graph.table[step.equation.op]
+    vjp = None if step.argnum is None else op.vjp(step.argnum)
+    rule = op.forward if vjp is None else vjp.rule
     function = rule.func if isinstance(rule, partial) else rule
     try:
         lines = inspect.getsource(function).splitlines()
@@ -363,11 +368,6 @@ def code(graph: Graph, step: Step) -> str:
     if doc and body.startswith(('"""', 'r"""')):
         body = body.split('"""', 2)[2].strip("\n")
     return f"{lines[0].strip()}\n{inspect.cleandoc(body) and _indent(inspect.cleandoc(body))}"
-
-
-def _is_bookkeeping(rule: Any) -> bool:
-    """Whether a call is the engine's own (the seed, adding an instalment) and no operator's rule."""
-    return getattr(rule, "__module__", "") == "mlp.engine"
 
 
 def _indent(text: str) -> str:

@@ -52,6 +52,12 @@ def test_a_stop_says_what_the_book_says_of_it() -> None:
     assert walk["z"].words == "W⁽¹⁾ times x gives z, 4 by 1."
 
 
+def test_a_regulariser_that_is_off_is_told_as_the_share_that_it_would_pay() -> None:
+    """λ can be changed in the page, where nothing of this is made again."""
+    off, on = (stops(network([3, 4, 2], weight_decay=rate)) for rate in (0.0, 0.1))
+    assert off == on
+
+
 def test_the_diamond_stops_twice_at_h() -> None:
     ids = [stop.id for stop in stops(diamond()[0])]
     assert [i for i in ids if i.startswith("dJ-dh")] == ["dJ-dh", "dJ-dh~2"]

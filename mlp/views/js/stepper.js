@@ -10,6 +10,7 @@ const PHASES = {
 };
 const PLAY_EVERY = 1800; // milliseconds
 const AT_ONCE = 4; // of many arrays or steps of one stop; the graph, and "Change anything", have the others
+const SAID = 12; // of more names, a sentence has the first
 const LIVES = 120; // of more arrays, the ledger shows those that a stop has to do with
 // Milliseconds for the gradient check: before the page answers, at a time after that, and in all.
 const [AT_ONCE_MS, SLICE_MS, IN_ALL_MS] = [50, 12, 4000];
@@ -254,6 +255,7 @@ class StepperView {
     this.count = told.stops.length;
     this.step = this.clamped(this.startingStep());
     this.timer = null;
+    this.edited = null; // the entry that was changed last: { name, isUp, did }
     this.stepsTo = new Map(told.stops.flatMap(({ steps }, stop) => steps.map((step) => [step, stop])));
     this.build(place);
     this.listen();
@@ -351,6 +353,7 @@ class StepperView {
   go(step, { told = "" } = {}) {
     const from = this.stop.phase;
     this.step = this.clamped(step);
+    this.edited = null;
     if (this.model.get("step") !== this.step) {
       this.model.set("step", this.step);
       this.model.save_changes();
@@ -369,6 +372,7 @@ class StepperView {
 
   key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
+    if (event.key === "Escape") this.panels[0].closed();
     if (event.target.closest("input, select, textarea")) return;
     const keys = { ArrowLeft: this.step - 1, ArrowRight: this.step + 1, Home: 0, End: this.count - 1 };
     const box = event.target.closest(".mlp-scroll");
@@ -416,6 +420,16 @@ class StepperView {
     if (this.lab.take(nested) === null) this.redraw();
   }
 
+  /** Change one entry; until the reader goes on, the picture shows what that can reach. */
+  edit(name, index, number) {
+    const before = this.lab.result.values;
+    const reason = this.lab.setEntry(name, index, number);
+    const now = this.lab.result.values;
+    const didMove = (other) => other !== name && now[other].data.some((entry, k) => entry !== before[other].data[k]);
+    if (reason === null) this.edited = { name, isUp: false, did: Object.keys(now).filter(didMove) };
+    return this.attempt(reason);
+  }
+
   /** A change that may be refused: null, or the reason. */
   attempt(reason, options) {
     if (reason === null) this.changed(options);
@@ -424,6 +438,7 @@ class StepperView {
 
   reset() {
     this.lab.reset();
+    this.edited = null;
     this.changed({ everything: true });
     this.status.textContent = "The book's numbers are back.";
   }
@@ -548,7 +563,7 @@ function saysOf(view) {
   const draw = () => {
     write(words, view.stop.words);
     note.hidden = !view.lab.isChanged;
-    write(changes, changesText(view.lab));
+    write(changes, [changesText(view.lab), view.edited ? reachText(view.lab.graph, view.edited) : ""].filter(Boolean).join(" "));
     step.draw();
   };
   return { element: element("div", { class: "mlp-says" }, words, step.element, note), draw };
@@ -598,7 +613,7 @@ function graphPanel(view) {
   const box = scrollBox("Graph", { class: "mlp-graph-box" }, svg ?? element("p", {}, "The picture of this graph is damaged."));
   const nodes = svg ? nodesOf(svg, view, card) : { variables: new Map(), operators: [], edges: [] };
   const draw = () => {
-    if (svg) light(view, svg, nodes);
+    if (svg) light(view, svg, nodes, view.edited ?? card.cone());
     card.draw();
   };
   const settle = () => centre(svg?.querySelector(".mlp-operator.mlp-current, .mlp-node.mlp-current"), box);
@@ -651,23 +666,49 @@ function sharesStop({ lab, stepsTo }, name) {
   return stepsTo.get(lab.shares(name).at(-1)?.index) ?? null;
 }
 
-/** Light the stop in the picture. */
-function light(view, svg, { variables, operators, edges }) {
+/** Light the stop in the picture, and what depends on a variable, or what it depends on. */
+function light(view, svg, { variables, operators, edges }, asked) {
   const { lab, now, steps, stop } = view;
   const isBack = stop.phase !== "forward";
   svg.dataset.direction = isBack ? "backward" : "forward";
   svg.setAttribute("aria-label", `Computational graph of ${unicodeName(lab.graph.objective)}, ${stop.phase}`);
   const written = new Set(steps.flatMap(({ variable }) => variable));
   const guilty = lab.broken && lab.check.guilty;
+  const cone = asked && coneOf(lab.graph, asked);
+  const inCone = (isIn) => ({ cone: cone && isIn, faded: cone && !isIn });
+  const uses = (equation) => cone?.equations.has(equation);
   for (const [name, node] of variables) {
     const { filled, pending } = standing(lab, name, now, isBack);
     const isCurrent = written.has(name) || (stop.phase === "update" && lab.parameters.includes(name));
-    mark(node, { current: isCurrent, written: isCurrent, filled, pending, final: isCurrent && !pending, guilty: name === guilty });
-    node.setAttribute("aria-label", nodeText(view, name, filled, pending) + (name === guilty ? ", wrong" : ""));
+    mark(node, { current: isCurrent, written: isCurrent, filled, pending, final: isCurrent && !pending, guilty: name === guilty, ...inCone(cone?.names.has(name)) });
+    const relation = cone?.names.has(name) && name !== asked.name ? `, ${asked.isUp ? "needed by" : "depends on"} ${unicodeName(asked.name)}` : "";
+    node.setAttribute("aria-label", nodeText(view, name, filled, pending) + (name === guilty ? ", wrong" : "") + relation);
   }
-  for (const { node, holds } of operators) mark(node, { current: steps.some(({ equation }) => holds(equation)) });
-  for (const edge of edges) mark(edge, { current: steps.some((step) => isOn(edge.dataset, step, operators)) });
+  for (const { node, holds } of operators) mark(node, { current: steps.some(({ equation }) => holds(equation)), ...inCone([...(cone?.equations ?? [])].some(holds)) });
+  for (const edge of edges) {
+    const { variable, equation } = edge.dataset;
+    const isCone = cone && (cone.names.has(variable) || !(variable in lab.shapes)) && uses(Number(equation));
+    mark(edge, { current: steps.some((step) => isOn(edge.dataset, step, operators)), ...inCone(isCone) });
+  }
   renameOperators(lab, operators);
+}
+
+/** All that depends on a variable, or that it depends on: the variables, itself too, and the equations between them. */
+function coneOf(graph, { name, isUp }) {
+  const names = isUp ? ancestorsOf(graph, name) : descendantsOf(graph, [name]);
+  const isBetween = ({ inputs, output }) => (isUp ? names.has(output) : inputs.some((input) => names.has(input)));
+  return { names, equations: new Set(graph.equations.flatMap((equation, k) => (isBetween(equation) ? [k] : []))) };
+}
+
+/** The same in words; of a change that was made, which of them it did reach. */
+function reachText(graph, { name, isUp, did }) {
+  const { names } = coneOf(graph, { name, isUp });
+  const others = graph.variables.map((variable) => variable.name).filter((other) => other !== name && names.has(other));
+  const said = (list) => enumerated([...list.slice(0, SAID).map(unicodeName), ...(list.length > SAID ? [`${list.length - SAID} more`] : [])]);
+  const own = unicodeName(name);
+  if (!others.length) return isUp ? `${own} is given: it depends on nothing.` : `Nothing depends on ${own}.`;
+  if (did) return `A change of ${own} can reach ${said(others)}; ${did.length === others.length ? "this one did" : `this one reached ${said(did) || "none of them"}`}.`;
+  return isUp ? `${own} depends on ${said(others)}, and on nothing else.` : `On ${own} depend${others.length > 1 ? "" : "s"} ${said(others)}, and nothing else.`;
 }
 
 function mark(node, classes) {
@@ -724,41 +765,62 @@ function nodeText({ lab, now, stop }, name, filled, pending) {
   return `${label}, ${size}, ${numbers}${pending ? ", not final yet" : ""}`;
 }
 
-/** Who made a variable, who reads it, its shape and its numbers. */
+/** Who made a variable, who reads it, its shape and its numbers, which of a given one can be changed; and its cone. */
 function nodeCard(view) {
-  const place = element("aside", { class: "mlp-card", "aria-label": "The chosen variable", hidden: true });
+  const complaint = complaintBox();
+  const [title, told, reach] = [element("p", { class: "mlp-card-name" }), element("p"), element("p")];
+  const [arrays, links] = [element("div", { class: "mlp-arrays" }), element("p", { class: "mlp-links" })];
+  const close = button([icon("×"), unseen("Close")], () => show(null), { class: "mlp-close" });
+  const ways = [["", "what depends on it"], ["up", "what it depends on"]];
+  const way = choice("Light up", ways, () => {
+    view.edited = null;
+    view.redraw("refresh");
+  });
+  const place = element("aside", { class: "mlp-card", "aria-label": "The chosen variable", hidden: true }, close, title, told, way.element, reach, arrays, complaint.element, links);
+  const tables = new Map();
   let name = null;
   const show = (next) => {
+    if (next === null && place.contains(document.activeElement)) view.root.focus(); // not lost with what had it
+    if (next !== name) complaint.say(null);
     name = next;
-    draw();
+    view.edited = null;
+    view.panels[0].draw();
+  };
+  const cone = () => name && { name, isUp: way.select.value === "up" };
+  const table = (caption, read, role, isGiven) => {
+    const key = [name, role, caption].join();
+    const field = isGiven && read().data.length <= IN_TABLE ? (index) => entryField(view, name, index, null, complaint) : null;
+    if (!tables.has(key)) tables.set(key, arrayTable({ caption: [caption, ""], read, role }, field));
+    tables.get(key).refresh();
+    return tables.get(key);
   };
   const draw = () => {
     place.hidden = name === null;
-    if (name !== null) place.replaceChildren(...cardContent(view, name, () => show(null)));
+    if (name === null) return;
+    const { lab, now, stop } = view;
+    title.replaceChildren(element("strong", {}, unicodeName(name)), `, ${sizeText(lab.shapes[name])}`);
+    write(told, originText(view, name));
+    write(reach, reachText(lab.graph, cone()));
+    const [value, cotangent] = [standing(lab, name, now, false), standing(lab, name, now, true)];
+    const isThere = stop.phase !== "forward" && cotangent.filled && lab.cotangentAt(name, now + 1);
+    const [key, so] = [name, cotangent.pending ? " so far" : ""]; // the tables outlive this choice
+    arrange(arrays, [
+      ...(value.filled ? [table("value", () => view.lab.valueAt(key, view.now), "value", lab.given.includes(name))] : []),
+      ...(isThere ? [table(`${unicodeCotangent(lab.graph, name)}${so}`, () => view.lab.cotangentAt(key, view.now + 1), "cotangent")] : []),
+    ]);
+    const to = (label, at) => at !== null && button(`${label} (stop ${at + 1})`, () => view.go(at), { class: "mlp-link" });
+    links.replaceChildren(...[to("its value", makerStop(view, name)), to("its cotangent", sharesStop(view, name))].filter(Boolean));
   };
-  place.addEventListener("keydown", (event) => event.key === "Escape" && show(null));
-  return { element: place, show, draw };
+  return { element: place, show, draw, cone };
 }
 
-function cardContent(view, name, close) {
-  const { lab, now, stepsTo } = view;
-  const reach = (label, stop) => (stop === null ? null : button(`${label} (stop ${stop + 1})`, () => view.go(stop), { class: "mlp-link" }));
+/** Who made a variable, and who reads it. */
+function originText({ lab, stepsTo }, name) {
+  const title = (equation) => titleOf(lab, stepsTo, equation);
   const maker = lab.graph.equations.findIndex(({ output }) => output === name);
-  const readers = lab.graph.equations.filter(({ inputs }) => inputs.includes(name));
-  const made = maker < 0 ? "Given: nothing computes it. Its entries can be changed under Numbers." : `Made by ${titleOf(lab, stepsTo, maker)}.`;
-  const read = readers.length ? `Read by ${enumerated(readers.map((e) => titleOf(lab, stepsTo, lab.graph.equations.indexOf(e))))}.` : "Nothing reads it: it is the result.";
-  const [value, cotangent] = [standing(lab, name, now, false), standing(lab, name, now, true)];
-  const numbers = value.filled ? matrixTable(`value, ${sizeText(lab.shapes[name])}`, lab.valueAt(name, now), { className: "mlp-is-value" }) : null;
-  const total = lab.cotangentAt(name, now + 1);
-  const isThere = view.stop.phase !== "forward" && cotangent.filled && total;
-  const back = isThere ? matrixTable(`${unicodeCotangent(lab.graph, name)}${cotangent.pending ? " so far" : ""}`, total, { className: "mlp-is-cotangent" }) : null;
-  return [
-    button([icon("×"), unseen("Close")], close, { class: "mlp-close" }),
-    element("p", { class: "mlp-card-name" }, element("strong", {}, unicodeName(name)), `, ${sizeText(lab.shapes[name])}`),
-    element("p", {}, `${made} ${read}`),
-    element("div", { class: "mlp-arrays" }, numbers?.element, back?.element),
-    element("p", { class: "mlp-links" }, reach("its value", makerStop(view, name)), reach("its cotangent", sharesStop(view, name))),
-  ];
+  const readers = [...lab.graph.equations.keys()].filter((k) => lab.graph.equations[k].inputs.includes(name));
+  const made = maker < 0 ? "Given: nothing computes it, and you can change it." : `Made by ${title(maker)}.`;
+  return `${made} ${readers.length ? `Read by ${enumerated(readers.map(title))}.` : "Nothing reads it: it is the result."}`;
 }
 
 // --- the formula -----------------------------------------------------------------------------------------------------
@@ -861,7 +923,7 @@ function arraysOf(view) {
 
 function arrayTable({ caption: [name, what], read, role }, entry = null) {
   const matrix = read();
-  const caption = [element("strong", {}, name), ` ${sizeText(matrix.shape)}, ${what}`];
+  const caption = [element("strong", {}, name), ` ${sizeText(matrix.shape)}${what && `, ${what}`}`];
   const table = matrixTable(caption, matrix, { className: `mlp-is-${role}`, entry });
   let shown = matrix;
   const refresh = () => {
@@ -891,8 +953,7 @@ function givenTables(view, lens) {
 
 /** A field for one entry of what the reader may change; with the focus, the entry goes under the lens. */
 function entryField(view, name, index, lens, complaint) {
-  const take = (number) => view.attempt(view.lab.setEntry(name, index, number));
-  return numberField(entryText(name, index), take, complaint, { size: 4, onfocus: () => lens.choose(name, index) });
+  return numberField(entryText(name, index), (number) => view.edit(name, index, number), complaint, { size: 4, onfocus: () => lens?.choose(name, index) });
 }
 
 /** "W⁽¹⁾ row 1, column 2". */
@@ -998,7 +1059,7 @@ function entryLens(view) {
   const chart = element("div", { class: "mlp-chart" });
   const facts = element("div");
   const value = () => entryOf(view.lab.values[chosen.name], chosen.index);
-  const set = (number) => complaint.say(view.attempt(view.lab.setEntry(chosen.name, chosen.index, Number(number.toPrecision(12)))));
+  const set = (number) => complaint.say(view.edit(chosen.name, chosen.index, Number(number.toPrecision(12))));
   const nudge = (label, text, next) => button([icon(label), unseen(text)], () => set(next(value())), { class: "mlp-nudge" });
   const nudges = [nudge("−", "less by 0.1", (w) => w - 0.1), nudge("±", "change the sign", (w) => -w), nudge("+", "more by 0.1", (w) => w + 0.1)];
   const close = button([icon("×"), unseen("Close")], () => show(null), { class: "mlp-close" });
