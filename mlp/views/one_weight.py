@@ -32,6 +32,9 @@ class OneWeight(View):
     chosen : mapping, optional
         The weight to begin with: ``{"name": "W2", "index": [1, 0]}``, counted from 0, the index ``[]`` for a scalar.
         Without it, the one with the steepest slope.
+    ask : bool
+        Whether the reader is asked first which way the weight should go. The curve and its slope are shown with the
+        answer, or when the weight is moved.
     name : str
         Names the view in the page.
 
@@ -56,12 +59,15 @@ class OneWeight(View):
         values: Mapping[str, Array],
         chosen: Mapping[str, Any] | None = None,
         *,
+        ask: bool = False,
         name: str = "one-weight",
     ) -> None:
         check_graph(graph)
         if not graph.parameters:
             raise ValueError("graph: expected a parameter, whose value can be slid, received a graph without any")
-        told = head(graph, values, view="one-weight", name=name)
+        if not isinstance(ask, bool):
+            raise TypeError(f"ask: expected True or False, received {ask!r}")
+        told = {**head(graph, values, view="one-weight", name=name), "ask": ask}
         super().__init__(graph, told, chosen=steepest(graph, values) if chosen is None else dict(chosen))
 
     @traitlets.validate("chosen")

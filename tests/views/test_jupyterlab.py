@@ -1,4 +1,4 @@
-"""The stepper in JupyterLab itself: a cell runs, the widget appears, Python moves it, a click and an edit reach it."""
+"""The views in JupyterLab itself: a cell runs, the widget appears, Python moves it, a click and an edit reach it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ CELLS = [
     "import mlp\nview = mlp.Stepper(*mlp.examples.running_example())\nview",
     "view.step = 9",
     "print('step', view.step, 'W2', view.values['W2'][0])",
+    "one = mlp.OneWeight(*mlp.examples.running_example())\none",
+    "one.chosen = {'name': 'W1', 'index': [0, 1]}",
+    "print(one.chosen['name'], one.chosen['index'], 'W1', one.values['W1'][1])",
 ]
 
 
@@ -81,10 +84,10 @@ def run_cell(page: Page, index: int) -> None:
     )
 
 
-def printed(page: Page) -> str:
-    run_cell(page, 2)
+def printed(page: Page, index: int = 2) -> str:
+    run_cell(page, index)
     page.wait_for_timeout(500)
-    return page.locator(".jp-Notebook .jp-CodeCell").nth(2).locator(".jp-OutputArea-output").inner_text().strip()
+    return page.locator(".jp-Notebook .jp-CodeCell").nth(index).locator(".jp-OutputArea-output").inner_text().strip()
 
 
 def test_the_stepper_lives_in_jupyterlab(lab: Page) -> None:
@@ -106,3 +109,21 @@ def test_the_stepper_lives_in_jupyterlab(lab: Page) -> None:
     entry.press("Enter")
     lab.wait_for_timeout(500)
     assert printed(lab) == "step 10 W2 [-1.0, -2.5, -1.0, 2.0]"
+
+
+def test_the_one_weight_view_lives_there_too(lab: Page) -> None:
+    if lab.locator(".jp-Notebook .mlp-stepper").count() == 0:
+        run_cell(lab, 0)  # imports mlp
+    run_cell(lab, 3)
+    view = lab.locator(".jp-Notebook .mlp-one-weight")
+    view.wait_for(timeout=30_000)
+    assert "W⁽²⁾ row 2, column 1" in view.inner_text()
+
+    run_cell(lab, 4)  # Python chooses
+    lab.wait_for_function("() => document.querySelector('.mlp-one-weight').innerText.includes('W⁽¹⁾ row 1, column 2')")
+    assert "slope 2.1" in view.inner_text()
+
+    view.get_by_role("radio", name="W⁽¹⁾ row 2, column 3: 1").click()  # the reader chooses, and slides
+    view.get_by_role("slider").press("ArrowRight")
+    lab.wait_for_timeout(500)
+    assert printed(lab, 5) == "W1 [1, 2] W1 [1.0, 1.0, 1.05]"

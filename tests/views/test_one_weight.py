@@ -169,6 +169,8 @@ def test_a_graph_without_parameters_or_objective_is_refused() -> None:
         OneWeight(VALUES, GRAPH)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="name: expected a letter"):
         OneWeight(GRAPH, VALUES, name='"><b>')
+    with pytest.raises(TypeError, match="ask: expected True or False, received 'yes'"):
+        OneWeight(GRAPH, VALUES, ask="yes")  # type: ignore[arg-type]
 
 
 def test_a_scalar_parameter_has_the_empty_index() -> None:

@@ -314,6 +314,35 @@ def test_sliding_is_said_in_words_once_it_rests(visit: Visit) -> None:
     assert number(-slope) in visit.said
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"), [("Up", "You said up: right. "), ("Down", "You said down: it is the other way. ")]
+)
+def test_a_question_hides_the_slope_until_it_is_answered(opens: Opens, answer: str, said: str) -> None:
+    visit = opens(OneWeight(GRAPH, VALUES, ask=True).island())
+    hidden = [visit.find(part) for part in (".mlp-chart svg", ".mlp-slope", ".mlp-words")]
+    assert not any(part.is_visible() for part in hidden)
+    assert "Which way should it go, to bring J down?" in visit.find(".mlp-ask").inner_text()
+    visit.button(answer).focus()
+    visit.page.keyboard.press("Enter")
+    assert all(part.is_visible() for part in hidden) and visit.find(".mlp-ask").count() == 0
+    assert visit.words == f"{said}Raise it a little and J falls at 6.1 per unit: to bring J down, raise it."
+    assert said in visit.said
+    visit.page.keyboard.press("ArrowRight")  # the slider has the focus
+    assert visit.field.input_value() == "−0.95" and "You said" not in visit.words
+
+
+def test_moving_the_weight_or_choosing_another_answers_too(opens: Opens) -> None:
+    moves: list[Callable[[Visit], Any]] = [
+        lambda visit: visit.slider.press("ArrowLeft"),
+        lambda visit: visit.field.fill("3"),
+        lambda visit: visit.radio("W1", 1, 1).click(),
+    ]
+    for move in moves:
+        visit = opens(OneWeight(GRAPH, VALUES, ask=True).island())
+        move(visit)
+        assert visit.find(".mlp-slope").is_visible() and visit.find(".mlp-ask").count() == 0
+
+
 # --- all weights, two ways ------------------------------------------------------------------------------------------
 
 
@@ -536,10 +565,11 @@ def test_it_shares_a_page_with_steppers(opens: Opens) -> None:
 @pytest.mark.parametrize("look", LOOKS)
 def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
     """axe finds nothing against WCAG A and AA, nothing is wider than the screen, no label is under 11 px."""
-    visit = opens(look=look)
+    visit = opens(OneWeight(GRAPH, VALUES, ask=True).island(), look=look)
     visit.page.evaluate(Axe().axe_script)
     states: Sequence[tuple[str, Callable[[], Any]]] = [
         ("at first", lambda: None),
+        ("answered", lambda: visit.button("Down").click()),
         ("another weight", lambda: visit.radio("W1", 4, 3).click()),
         ("refused", lambda: visit.field.fill("x")),
         ("a corner", lambda: visit.field.fill("2")),

@@ -20,6 +20,8 @@ class OneWeightView {
     this.chosen = this.find(model.get("chosen") ?? told.chosen);
     if (!this.chosen) throw new RangeError("The data of this view is damaged: it has no such weight.");
     this.centre = this.value;
+    this.asks = told.ask === true; // whether the reader is still to say which way
+    this.answer = "";
     this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
     this.parts = [objectiveOf, moverOf, weightsOf, waysOf].map((make) => make(this));
     const [head, mover, weights, ways] = this.parts.map((part) => part.element);
@@ -58,6 +60,7 @@ class OneWeightView {
     if (!weight || weight === this.chosen) return;
     this.chosen = weight;
     this.centre = this.value;
+    this.settle();
     this.tell("chosen", { name: weight.name, index: weight.index });
     this.redraw();
     this.say();
@@ -71,6 +74,7 @@ class OneWeightView {
   }
 
   changed(before) {
+    this.settle();
     this.tell("values", this.lab.nested());
     this.redraw(true);
     this.say(before);
@@ -80,6 +84,21 @@ class OneWeightView {
     this.lab.reset();
     this.centre = this.value;
     this.changed("The book's numbers are back. ");
+  }
+
+  /** The question is over: the curve and its slope are shown. */
+  settle(answer = "") {
+    this.asks = false;
+    this.answer = answer;
+  }
+
+  /** Take the reader's answer, which way brings J down. */
+  guess(sign) {
+    const { gradient, corner } = this.slopes;
+    const isRight = gradient * sign < 0;
+    this.settle(corner || gradient === 0 ? "" : `You said ${sign > 0 ? "up" : "down"}: ${isRight ? "right" : "it is the other way"}. `);
+    this.redraw();
+    this.say();
   }
 
   takeValues() {
@@ -103,7 +122,7 @@ class OneWeightView {
   redraw(isMoved = false) {
     if (Math.abs(this.value - this.centre) > REACH) this.centre = this.value;
     this.slopes = slopesAt(this.lab, this.chosen);
-    this.words = slopeSentence(this);
+    this.words = this.answer + slopeSentence(this);
     this.parts.forEach((part) => part.draw(isMoved));
   }
 }
@@ -149,6 +168,9 @@ function moverOf(view) {
   const slope = element("data");
   const which = element("span");
   const words = element("p", { class: "mlp-words" });
+  const says = element("div", { class: "mlp-says" }, element("p", { class: "mlp-slope" }, "slope ", slope, " = ", which, ", found by one backward pass"), words);
+  const guess = (label, sign) => button(label, () => (view.guess(sign), slider.focus()), { class: "mlp-primary" });
+  const question = element("div", { class: "mlp-ask" }, element("p", {}, `Which way should it go, to bring ${view.J} down?`), element("div", { class: "mlp-bar" }, guess("Up", 1), guess("Down", -1)));
   let field = null;
   let shown = null;
   const draw = () => {
@@ -164,14 +186,14 @@ function moverOf(view) {
     field.show(value);
     furnished(slider, { "aria-label": `Slide ${chosen.label}`, "aria-valuetext": format(value), min: centre - REACH, max: centre + REACH }, []);
     slider.value = value;
-    chart.replaceChildren(curveChart(lab, { ...chosen, centre }, value, slopes));
+    chart.replaceChildren(curveChart(lab, { ...chosen, centre }, value, slopes), view.asks ? question : "");
+    for (const part of [chart.firstChild, says]) part.classList.toggle("mlp-later", view.asks);
     const cotangent = unicodeCotangent(lab.graph, chosen.name);
     slope.value = view.gradient(chosen);
     slope.textContent = format(view.gradient(chosen));
     which.textContent = chosen.index.length ? `the entry (${chosen.index.map((k) => k + 1).join(", ")}) of ${cotangent}` : cotangent;
     words.textContent = view.words;
   };
-  const says = element("div", { class: "mlp-says" }, element("p", { class: "mlp-slope" }, "slope ", slope, " = ", which, ", found by one backward pass"), words);
   return { element: element("div", { class: "mlp-mover" }, row, complaint.element, chart, slider, says), draw };
 }
 

@@ -1,0 +1,61 @@
+"""The book's first page: a question to commit to, one weight to slide, and what all slopes cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+import mlp
+from mlp.text import number
+from tests.book.conftest import LOOKS, Visit, open_page
+
+
+@pytest.fixture(params=list(LOOKS))
+def visit(request: pytest.FixtureRequest, book: Path, browser: Browser) -> Iterator[Visit]:
+    visit = open_page(browser, (book / "book" / "index.html").as_uri(), "book/index", request.param)
+    yield visit
+    assert visit.trouble == []
+    visit.page.close()
+
+
+def test_the_question_and_the_slider_are_on_the_first_screen(visit: Visit) -> None:
+    view, height = visit.page.locator(".mlp-one-weight"), visit.page.viewport_size["height"]
+    for control in (view.get_by_role("button", name="Up", exact=True), view.get_by_role("slider")):
+        box = control.bounding_box()
+        assert box is not None and box["y"] + box["height"] <= height
+
+
+def test_the_reader_commits_slides_nudges_and_goes_backward(visit: Visit) -> None:
+    view = visit.page.locator(".mlp-one-weight")
+    graph, values = mlp.examples.running_example()
+    J, gradients = mlp.value_and_grad(graph, values)
+    slope = gradients["W2"][1, 0]
+    assert view.locator(".mlp-objective").inner_text() == f"J = {number(J)}"
+    assert not view.locator(".mlp-slope").is_visible()
+    view.get_by_role("button", name="Up", exact=True).click()
+    assert view.locator(".mlp-words").inner_text().startswith("You said up: right.")
+    assert float(str(view.locator(".mlp-slope data").get_attribute("value"))) == pytest.approx(slope, abs=1e-10)
+    view.get_by_role("button", name="Nudge every weight").click()
+    visit.page.wait_for_function("() => document.querySelector('.mlp-passes strong').textContent === '40'")
+    view.get_by_role("button", name="One backward pass").click()
+    assert view.locator(".mlp-passes strong").all_inner_texts() == ["40", "1"]
+    assert "The two agree on all 20 slopes" in view.locator(".mlp-verdict").inner_text()
+    assert view.get_by_role("slider").get_attribute("aria-label") == "Slide W⁽²⁾ row 2, column 1"
+    visit.page.get_by_role("slider").press("ArrowRight")
+    assert view.locator(".mlp-objective").inner_text() != f"J = {number(J)}"
+
+
+def test_the_prose_says_what_the_view_says(visit: Visit) -> None:
+    graph, values = mlp.examples.running_example()
+    J, gradients = mlp.value_and_grad(graph, values)
+    prose = re.sub(r"\s+", " ", visit.page.locator("article").inner_text())
+    assert f"Here it is {number(gradients['W2'][1, 0])}: raise the weight by 0.01" in prose
+    raised = values["W2"].copy()
+    raised[1, 0] += 0.01
+    after, _ = mlp.value_and_grad(graph, {**values, "W2": raised})
+    assert f"It does fall by {number(J - after, 3)}." in prose
+    assert "For 20 weights it takes 40, and" in prose
