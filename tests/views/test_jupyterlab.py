@@ -104,6 +104,12 @@ def test_the_stepper_lives_in_jupyterlab(lab: Page) -> None:
     lab.wait_for_timeout(500)
     assert printed(lab) == "step 10 W2 [-1.0, 1.0, -1.0, 2.0]"
 
+    view.get_by_role("slider").focus()  # the keys are the view's own: JupyterLab moves between cells with them
+    lab.keyboard.press("ArrowLeft")
+    lab.wait_for_function("() => document.querySelector('.mlp-stepper').innerText.includes('10 of 14')", timeout=10_000)
+    lab.keyboard.press("ArrowRight")
+    lab.wait_for_function("() => document.querySelector('.mlp-stepper').innerText.includes('11 of 14')", timeout=10_000)
+
     entry = view.get_by_label("W⁽²⁾ row 1, column 2").first  # an edit reaches Python too
     entry.fill("-2.5")
     entry.press("Enter")

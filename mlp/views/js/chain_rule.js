@@ -22,7 +22,7 @@ class ChainRuleView {
     this.scene = (this.isPaths ? pathsOf : operatorOf)(this);
     this.numbers = numbersOf(this);
     const label = this.isPaths ? "The chain rule, path by path" : "The chain rule, one operator";
-    const attributes = { class: "mlp-ui mlp-chain-rule", role: "group", "aria-label": label, "data-lm-suppress-shortcuts": "true" };
+    const attributes = { class: "mlp-ui mlp-chain-rule", role: "group", "aria-label": label };
     const top = element("div", { class: "mlp-settings" }, this.choice.element, this.scene.controls);
     place.replaceChildren(element("div", attributes, top, this.scene.element, this.numbers.element, this.status));
     this.listeners = {

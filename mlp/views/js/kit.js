@@ -405,7 +405,10 @@ function readState(text) {
 function renderView(model, place) {
   try {
     const told = readState(model.get("state"));
-    return VIEWS[told.view](model, place, told);
+    const end = VIEWS[told.view](model, place, told);
+    // JupyterLab takes arrow keys from whatever has the focus and is not written in, unless that very element says no.
+    place.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
+    return end;
   } catch (error) {
     const reason = error instanceof RangeError ? error.message : "The data of this view is damaged.";
     place.replaceChildren(element("p", { class: "mlp-message", role: "status" }, `${reason} It stays a picture here.`));

@@ -26,7 +26,7 @@ class OneWeightView {
     this.parts = [objectiveOf, moverOf, weightsOf, waysOf].map((make) => make(this));
     const [head, mover, weights, ways] = this.parts.map((part) => part.element);
     const stage = element("div", { class: "mlp-stage" }, mover, weights);
-    const attributes = { class: "mlp-ui mlp-one-weight", role: "group", "aria-label": `One weight of ${this.J}`, "data-lm-suppress-shortcuts": "true" };
+    const attributes = { class: "mlp-ui mlp-one-weight", role: "group", "aria-label": `One weight of ${this.J}` };
     place.replaceChildren(element("div", attributes, head, stage, ways, this.status));
     this.listeners = { "change:chosen": () => this.choose(this.find(model.get("chosen"))), "change:values": () => this.takeValues() };
     for (const [event, listener] of Object.entries(this.listeners)) model.on(event, listener);
