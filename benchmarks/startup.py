@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ TIMED = "from time import perf_counter as now; start = now(); import {}; print(n
 
 
 def measure(python: str, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Seconds that each import takes; files are in the system's cache, as they are from the second time on.
+    """Seconds that each import takes; bytecode and files are in the caches, as they are from the second time on.
 
     Parameters
     ----------
@@ -30,12 +31,18 @@ def measure(python: str, quick: bool, say: Callable[[str], None]) -> dict[str, A
         Receives a line now and then.
     """
     taken: dict[str, list[float]] = {module: [] for module in MODULES}
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # or source would be compiled again each time
     quiet = Quiet(QUICK_PATIENCE if quick else PATIENCE)
     for turn in range(1 + (QUICK_ROUNDS if quick else ROUNDS)):
         quiet.wait()
         for module, times in taken.items():
             result = subprocess.run(
-                [python, "-c", TIMED.format(module)], cwd=ROOT, capture_output=True, text=True, check=True
+                [python, "-c", TIMED.format(module)],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
             )
             if turn:  # the first one fills the cache
                 times.append(float(result.stdout))

@@ -4,29 +4,34 @@ Shapes: a column is an example, so ``x`` is (d, n), ``W1`` is (m, d) and ``z = W
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlp.check import GradientReport, check_gradients, check_vjp, jacobian, step_errors
 from mlp.engine import Run, Trace, predict, prepare, trace, value_and_grad
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
 from mlp.steps import Plan, Schedule, Step, schedule
-from mlp.train import DivergenceError, History, adam, sgd
 
-_LAZY = (
-    "checkpoint",
-    "data",
-    "draw",
-    "examples",
-    "memory",
-    "plots",
-    "views",
-)  # imported when first used: the core needs NumPy alone
-_VIEWS = {
+if TYPE_CHECKING:
+    from mlp.check import GradientReport, check_gradients, check_vjp, jacobian, step_errors
+    from mlp.train import DivergenceError, History, adam, sgd
+
+# What runs a graph is imported at once. All else, submodules and the names below, is imported when first used: so the
+# core needs NumPy alone, and `import mlp` takes little more time than `import numpy`.
+_MODULES = ("check", "checkpoint", "data", "draw", "examples", "memory", "optimizers", "plots", "train", "views")
+_NAMES = {
     "ChainRule": "mlp.views.chain_rule",
+    "DivergenceError": "mlp.train",
+    "GradientReport": "mlp.check",
+    "History": "mlp.train",
     "OneWeight": "mlp.views.one_weight",
     "Stepper": "mlp.views.stepper",
+    "adam": "mlp.train",
+    "check_gradients": "mlp.check",
+    "check_vjp": "mlp.check",
     "explore": "mlp.views.explore",
+    "jacobian": "mlp.check",
+    "sgd": "mlp.train",
+    "step_errors": "mlp.check",
 }
 __version__ = "0.1.0"
 __all__ = [
@@ -57,14 +62,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a submodule or a view on first use, so that ``import mlp`` stays quick."""
-    if name in _LAZY:
+    """Import a submodule, or the module that a name is of, on first use."""
+    if name in _MODULES:
         return import_module(f"mlp.{name}")
-    if name in _VIEWS:
-        return getattr(import_module(_VIEWS[name]), name)
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
     raise AttributeError(f"module 'mlp' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Everything there is, what is imported on first use included."""
-    return sorted([*globals(), *_LAZY, *_VIEWS])
+    return sorted([*globals(), *_MODULES, *_NAMES])

@@ -285,7 +285,7 @@ class Graph:
         """The same network in another precision, ``"float32"`` or ``"float64"``."""
         return self._rebuilt(replace(v, dtype=dtype) for v in self.variables.values() if v.role in GIVEN)
 
-    def init(self, seed: int | np.random.Generator = 0) -> dict[str, np.ndarray]:
+    def init(self, seed: "int | np.random.Generator" = 0) -> dict[str, np.ndarray]:
         """Draw initial parameters.
 
         Weights are normal with standard deviation √(2 / fan_in) where the network uses relu or gelu (He et al., 2015)

@@ -59,7 +59,7 @@ def _finite(value: object, expected: str) -> float:
     return number
 
 
-def generator(seed: object) -> np.random.Generator:
+def generator(seed: object) -> "np.random.Generator":
     """Make a random generator from a seed, or pass one on; nothing is drawn that could not be drawn again."""
     if isinstance(seed, np.random.Generator):
         return seed

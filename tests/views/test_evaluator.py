@@ -281,7 +281,7 @@ def test_each_operator_has_its_twin(page: Page) -> None:
 
 
 def told(graph: Graph, step: Step, written: set[str]) -> dict[str, Any]:
-    """A step as the page has it, which writes a first share also where the engine has an instalment of nothing (λ = 0)."""
+    """A step as the page has it: it writes the first share where the engine has an instalment of nothing (λ = 0)."""
     first = step.writes[0] not in written
     written.update(step.writes)
     return {
