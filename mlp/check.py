@@ -128,7 +128,7 @@ def check_gradients(
     values : mapping of str to ndarray
         As for `value_and_grad`.
     step : float
-        h, as a part of max(1, |w|).
+        h, as a part of ``max(1, |w|)``.
     tolerance : float
         Relative.
     max_entries : int
@@ -293,7 +293,7 @@ def step_errors(
     Returns
     -------
     list of float
-        |difference − gradient|, one for each nudge.
+        ``|difference − gradient|``, one for each nudge.
     """
     one_of(parameter, graph.parameters, "parameter")
     shape = graph.variables[parameter].shape

@@ -1,9 +1,9 @@
 """Checkpoints: keep a few values, forget the others, compute them again when backward needs them.
 
 A plan is an order of equations that the engine runs like any other schedule, so its gradients are the same bits and its
-bytes are counted by `memory` like any others. Plans here are for chains: graphs in which one value carries everything
-from layer to layer. The layers run forward, some more than once, and each goes back once; an array that is read again
-before it is written again is kept until then.
+bytes are counted by `mlp.memory` like any others. Plans here are for chains: graphs in which one value carries
+everything from layer to layer. The layers run forward, some more than once, and each goes back once; an array that is
+read again before it is written again is kept until then.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -109,6 +109,15 @@ def _needs(whole: Chain, number: int) -> Needs:
 def chain(graph: Graph) -> Chain:
     """Cut a graph into layers, wherever one value alone goes on and is multiplied by weights next.
 
+    Parameters
+    ----------
+    graph : Graph
+        With an objective.
+
+    Returns
+    -------
+    Chain
+
     Raises
     ------
     TypeError, ValueError
@@ -160,6 +169,10 @@ def cost(graph: Graph, policy: str | Plan, optimizer: str | None = None) -> Cost
     ----------
     graph, policy, optimizer
         As for `mlp.memory.predict`.
+
+    Returns
+    -------
+    Cost
     """
     steps = schedule(graph, policy)
     repeated = [step for step in steps if step.again]
@@ -293,6 +306,10 @@ def every(graph: Graph, k: int) -> Plan:
     k : int
         Layers in a segment, ≥ 1. With k = 1 nothing is forgotten that a rule reads.
 
+    Returns
+    -------
+    Plan
+
     Raises
     ------
     TypeError, ValueError
@@ -318,6 +335,10 @@ def sqrt(graph: Graph) -> Plan:
     ----------
     graph : Graph
         A chain.
+
+    Returns
+    -------
+    Plan
     """
     count = len(chain(graph))
     return _renamed(every(graph, isqrt(count - 1) + 1), "sqrt")
@@ -336,6 +357,17 @@ def advances(layers: int, snapshots: int) -> int:
     ``r l − C(s + r, s + 1)`` for l layers and s snapshots, the start among them, with the smallest r such that
     ``C(s + r, s) ≥ l`` (Griewank and Walther, 2000). The run of each layer just before it goes back is not counted.
 
+    Parameters
+    ----------
+    layers, snapshots : int
+        Each ≥ 1.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
     >>> advances(10, 3), advances(100, 13), advances(100, 5)
     (15, 185, 316)
     """
@@ -357,6 +389,10 @@ def binomial(graph: Graph, snapshots: int) -> Plan:
         A chain. Its layers count, the tail among them.
     snapshots : int
         Values that may be held at a time, ≥ 1; the network's input is one of them.
+
+    Returns
+    -------
+    Plan
 
     Raises
     ------
@@ -445,6 +481,10 @@ def optimal(graph: Graph, budget: int, optimizer: str | None = None) -> Plan:
         Bytes: the peak of the whole pass, the caller's arrays among them, is at most this.
     optimizer : str, optional
         As for `mlp.memory.predict`: its state is part of the peak.
+
+    Returns
+    -------
+    Plan
 
     Raises
     ------

@@ -182,6 +182,11 @@ def trace(graph: Graph, values: Mapping[str, Array], policy: str | Plan = "keep_
         As for `value_and_grad`; as for `predict` under the policy ``"predict"``.
     policy : str or Plan
         When arrays are freed, see `schedule`. It changes no number.
+
+    Returns
+    -------
+    Trace
+        ``trace["z"]`` is a copy of z, ``trace["dJ/dz"]`` of its cotangent.
     """
     steps = schedule(graph, policy)
     arrays = checked(graph, values, steps.needed)

@@ -18,6 +18,7 @@ from mlp.optimizers import OPTIMIZERS, Optimizer
 from mlp.steps import Plan, Schedule, Step, cotangent_name, policy_name, schedule
 from mlp.text import bytes_text
 
+#: The kinds of arrays that are counted apart.
 KINDS = ("parameters", "inputs", "gradients", "optimizer", "kept", "workspace")
 
 
@@ -57,7 +58,7 @@ class Event:
     what : str
         What the step writes: ``"z"``, ``"dJ/dz"``.
     bytes : mapping of str to int
-        By kind, in the order of `KINDS`.
+        By kind, in the order of `mlp.memory.KINDS`.
     """
 
     index: int
@@ -192,10 +193,11 @@ def measure(
 
     Parameters
     ----------
-    graph, policy, optimizer
-        As for `predict`.
+    graph : Graph
     values : mapping of str to ndarray
         As for `mlp.value_and_grad`; never changed.
+    policy, optimizer
+        As for `predict`.
 
     Returns
     -------

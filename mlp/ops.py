@@ -18,7 +18,8 @@ import numpy as np
 Array = np.ndarray
 Shape = tuple[int, ...]
 Template = Callable[..., str]
-OWN = "own"  # in `Vjp.saves`: the very input whose VJP this is, for operators that take any number of inputs
+#: In the ``saves`` of a VJP: the very input whose VJP this is, for operators that take any number of inputs.
+OWN = "own"
 
 
 def no_workspace(*shapes: Shape) -> tuple[Shape, ...]:
@@ -48,8 +49,8 @@ class Vjp:
     tex : callable
         ``tex(delta, *saved, **attrs)`` is the same formula in TeX.
     saves : tuple
-        The residuals that the rule reads: argument numbers, ``"out"`` for the operator's output, `OWN` for the input
-        whose VJP this is. Nothing else is available to the rule.
+        The residuals that the rule reads: argument numbers, ``"out"`` for the operator's output, `mlp.ops.OWN` for the
+        input whose VJP this is. Nothing else is available to the rule.
     workspace : callable
         From the shapes of ``(delta, *saved)`` to the shapes of the temporary arrays that the rule needs.
     product : bool
@@ -79,7 +80,7 @@ class Op:
     infer_shape : callable
         From the shapes of the inputs to the shape of the output; raises ValueError when they do not fit.
     forward : callable
-        ``forward(out, *inputs, *work, **attrs)`` writes the value, in the shape that `infer_shape` gave, into ``out``.
+        ``forward(out, *inputs, *work, **attrs)`` writes the value, in the shape of ``infer_shape``, into ``out``.
     vjps : tuple of Vjp or None
         One for each input, None where the operator has no derivative; a variadic operator has one for all its inputs.
     workspace : callable
@@ -536,6 +537,7 @@ _ROWS = (
     ),
 )
 
+#: The rule table: every operator by its name.
 OPS: Mapping[str, Op] = MappingProxyType({op.name: op for op in _ROWS})
 ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "gelu")
 LOSSES = ("squared_error", "cross_entropy")

@@ -1,7 +1,7 @@
 """The update: what each optimiser does with a gradient, and what it must remember from step to step.
 
 A rule changes the parameter in place. It may use the gradient's array as scratch, since the next pass writes it anew;
-whatever else it needs is given to it, so that `memory` can count it.
+whatever else it needs is given to it, so that `mlp.memory` can count it.
 """
 
 from collections.abc import Callable, Mapping
@@ -101,6 +101,9 @@ def adam_rule(
     np.subtract(param, gradient, out=param)
 
 
+#: The optimisers by name.
+#:
+#: :meta hide-value:
 OPTIMIZERS: Mapping[str, Optimizer] = {
     "sgd": Optimizer("sgd", sgd_rule),
     "momentum": Optimizer("momentum", momentum_rule, state=("velocity",)),

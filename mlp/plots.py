@@ -1,4 +1,4 @@
-"""Plots of what `memory`, `slab`, `steps` and `checkpoint` have found: Axes in, the same Axes out, no computation.
+"""Plots of what `mlp.memory`, `mlp.schedule` and `mlp.checkpoint` have found: Axes in, Axes out, no computation.
 
 Every kind of array has a colour and a hatch, every run of a layer a colour and a mark: no plot depends on colour alone.
 What is drawn can be read back from the artists: their heights are the events' bytes, their places the addresses.
@@ -77,7 +77,7 @@ def timeline(ax: Axes, found: Timeline, budget: int | None = None, arrays: Seque
     Returns
     -------
     Axes
-        The same. Each area is a `StepPatch` whose label is its kind or its array.
+        The same. Each area is a ``StepPatch`` whose label is its kind or its array.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def ledger(ax: Axes, steps: Schedule, arrays: Sequence[str] | None = None) -> Ax
     Returns
     -------
     Axes
-        The same. Each bar is a `Rectangle`, from before the first step to after the last; its gid is the array's name.
+        The same. Each bar is a rectangle, from before the first step to after the last; its gid is the array's name.
 
     Raises
     ------
@@ -366,7 +366,7 @@ def plan(ax: Axes, steps: Schedule, whole: Chain) -> Axes:
     Returns
     -------
     Axes
-        The same. The filled cells are `Rectangle`s, whose gid is the array's name; the marks are three lines labelled
+        The same. The filled cells are rectangles, whose gid is the array's name; the marks are three lines labelled
         ``"forward"``, ``"forward, again"`` and ``"backward"``.
 
     Raises

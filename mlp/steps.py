@@ -28,7 +28,7 @@ Turn = tuple[str, int]  # in a plan: a phase, and the index of the equation that
 class Step:
     """One equation run forward, or one of its VJPs run backward.
 
-    Arrays go by name: a variable's value by the variable's own, its cotangent by `cotangent_name`: ``"dJ/dz"``.
+    Arrays go by name: a variable's value by the variable's own, its cotangent by a name such as ``"dJ/dz"``.
 
     Attributes
     ----------

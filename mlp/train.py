@@ -152,12 +152,14 @@ def adam(
 
     Parameters
     ----------
-    graph, params, data, lr, epochs, batch_size, seed, evaluate, progress
+    graph, params, data, lr, epochs, batch_size, seed
         As for `sgd`.
     beta1, beta2 : float
         The decay of the mean of the gradient and of its square, in [0, 1).
     epsilon : float
         Keeps the step finite where the gradient is 0; > 0.
+    evaluate, progress
+        As for `sgd`.
 
     Returns
     -------

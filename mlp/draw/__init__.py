@@ -1,7 +1,7 @@
 """Pictures of a graph: squares are variables, circles are operators, edges are what the equations read and write.
 
 `picture` is what a cell shows, `to_svg` what a page takes in; `to_digraph` is the same graph for Graphviz. None of them
-computes anything, and what a reader can do with a picture is the business of `views`.
+computes anything, and what a reader can do with a picture is the business of the views.
 """
 
 import re
@@ -222,7 +222,17 @@ def figure(inline: str, title: str) -> str:
 
 
 def mimebundle(graph: Graph) -> dict[str, str]:
-    """What Jupyter shows of a graph, besides the text that `Graph` itself gives."""
+    """What Jupyter shows of a graph, besides the text that `mlp.Graph` itself gives.
+
+    Parameters
+    ----------
+    graph : Graph
+
+    Returns
+    -------
+    dict of str to str
+        From MIME type to what is shown.
+    """
     shown = picture(graph)
     return {"text/html": shown.html, "image/svg+xml": shown.svg}
 

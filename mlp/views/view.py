@@ -25,7 +25,7 @@ class View(anywidget.AnyWidget):
     ----------
     graph : Graph
     told : dict
-        What it is told (`mlp.views.state.head`, and what it needs beyond).
+        What it is told: the graph, the numbers, the words and formulas, as ``mlp.views.state`` makes them.
     **traits
         First values of its other traits.
     """

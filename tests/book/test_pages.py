@@ -99,7 +99,7 @@ def test_everyone_can_read_it(visit: Visit) -> None:
     assert not wrong, "\n\n".join(wrong)
 
 
-@pytest.mark.parametrize("address", ["genindex.html", "search.html?q=forward"])
+@pytest.mark.parametrize("address", ["genindex.html", "search.html?q=forward", "_modules/mlp/engine.html"])
 def test_the_other_pages_work_from_disk(book: Path, browser: Browser, address: str) -> None:
     name, _, query = address.partition("?")
     visit = open_page(browser, (book / name).as_uri() + (f"?{query}" if query else ""), name, "light")
@@ -107,6 +107,9 @@ def test_the_other_pages_work_from_disk(book: Path, browser: Browser, address: s
     assert visit.trouble == []
     if query:
         assert visit.page.locator("#search-results li").count() > 0
+    test_everyone_can_read_it(visit)
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    test_page_is_no_wider_than_the_screen(visit)
     visit.page.close()
 
 

@@ -2,7 +2,7 @@
 
 It brings MathJax into the book (copied from an installed package at build time), decides between light and dark
 before the page is painted, keeps notebook widget state out of the pages, brings the views' islands to life, and
-warns of an image without a description.
+warns of an image without a description. In the package's pages it writes defaults so that they can be read.
 """
 
 from __future__ import annotations
@@ -124,6 +124,15 @@ def write_views(app: Sphinx, error: Exception | None) -> None:
     (static / "mlp-views.css").write_text(bundle.style(), "utf-8")
 
 
+def readable_defaults(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Write a dataclass's defaults as a reader would: a function by its name, and "..." for what is made anew."""
+    if signature is not None:
+        signature = re.sub(r"<function (\w+)( at 0x[0-9a-f]+)?>", r"\1", signature).replace("<factory>", "...")
+    return signature, returned
+
+
 def require_alt_text(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Warn of every image without a description; the build treats warnings as errors."""
     if app.builder.format != "html":
@@ -147,6 +156,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", drop_widget_state, priority=900)
     app.connect("html-page-context", use_current_roles)
     app.connect("doctree-resolved", require_alt_text)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-signature", readable_defaults)
     app.connect("html-page-context", wake_islands)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", write_views)
