@@ -82,7 +82,7 @@ class Timeline:
     policy : str
         The policy's or the plan's name.
     events : tuple of Event
-        One for each step, and one for the update where an optimizer was named.
+        One for each step, and one for the update where an optimiser was named.
     held : callable
         ``held(index)`` gives the arrays of an event, largest first.
     """
@@ -147,7 +147,7 @@ def predict(graph: Graph, policy: str | Plan = "residuals", optimizer: str | Non
     Raises
     ------
     TypeError, ValueError
-        For no graph, an unknown policy or optimizer, a plan for another graph.
+        For no graph, an unknown policy or optimiser, a plan for another graph.
     """
     steps = schedule(graph, policy)
     rule = _optimizer(optimizer, policy)
@@ -292,7 +292,7 @@ def _optimizer(name: str | None, policy: str | Plan) -> Optimizer | None:
 
 
 def _kinds(steps: Schedule) -> dict[str, str]:
-    """The kind of every value and every cotangent; what is not in here is workspace, or the optimizer's."""
+    """The kind of every value and every cotangent; what is not in here is workspace, or the optimiser's."""
     of_role = {"parameter": "parameters", "intermediate": "kept"}
     kinds = {name: of_role.get(variable.role, "inputs") for name, variable in steps.graph.variables.items()}
     return kinds | {cotangent_name(steps.graph, name): "gradients" for name in steps.graph.variables}

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from tests.book.conftest import ROOT, toc_pages
 
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+PAGES = [*NOTEBOOKS, *sorted((ROOT / "book").glob("*.md"))]
+CHAPTERS = [
+    ROOT / f"{chapter['file']}.ipynb"
+    for chapter in yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["parts"][0]["chapters"]
+]
 # Words with which other people's files open; spelled so that this file has none of them.
 BANNERS = re.compile(r"@licen[s]e|/\*![ *]|Copyright \(c[)]|sourceMappin[g]URL|SPDX-Licens[e]", re.IGNORECASE)
 
@@ -35,6 +41,75 @@ def test_notebooks_are_committed_without_outputs(path: Path) -> None:
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None, f"cell {number}: clear all outputs"
+
+
+def markdown(path: Path) -> str:
+    """The text of a page, its cells of code left out where it is a notebook."""
+    if path.suffix == ".md":
+        return path.read_text("utf-8")
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_has_what_a_reader_counts_on(path: Path) -> None:
+    """A question, goals, time and prerequisites first; then a prediction; mistakes, a summary and exercises last."""
+    text = markdown(path)
+    opening = r"\(sec-[\w-]+\)=\n# .+\n\n\*\*[^*]+\?\*\*\n\n:::\{admonition\} Before you start\n"
+    assert re.match(opening, text), text[:200]
+    box = text[text.index(":::{admonition}") : text.index("\n:::\n")]
+    for promise in ("**You need**", "**You will be able to**", "**Time**: about"):
+        assert promise in " ".join(box.split()), f"'Before you start' without {promise}"
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings[0] == "Commit to a prediction"
+    assert headings[-3:] == ["Common mistakes", "What to remember", "Exercises"]
+    prediction = text.split("## Commit to a prediction")[1].split("\n## ")[0]
+    assert "?" in prediction, "a prediction answers a question"
+    summary = text.split("## What to remember")[1].split("\n## ")[0]
+    assert 2 <= len(re.findall(r"^- ", summary, re.MULTILINE)) <= 7, "what to remember is a short list"
+    mistakes = text.split("## Common mistakes")[1].split("\n## ")[0]
+    assert len(re.findall(r"^: ", mistakes, re.MULTILINE)) >= 2, "mistakes, each with its name"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_has_exercises_with_solutions(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    start = next(i for i, cell in enumerate(cells) if re.search(r"^## Exercises$", cell.source, re.MULTILINE))
+    exercises = re.findall(r"^\*\*(\d+)\. [^*]+\*\*", "\n".join(cell.source for cell in cells[start:]), re.MULTILINE)
+    assert exercises == [str(number) for number in range(1, len(exercises) + 1)] and len(exercises) >= 3
+    folded = [cell for cell in cells[start:] if "hide-cell" in cell.metadata.get("tags", [])]
+    shown = {cell.metadata.get("mystnb", {}).get("code_prompt_show") for cell in folded}
+    assert len(folded) >= len(exercises) and "Solution" in shown
+
+
+def figures(path: Path) -> list[dict[str, str]]:
+    """The figures of a page: name, caption, alt text; that of a drawing is made when the page is built."""
+    if path.suffix == ".ipynb":
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        shown = [(cell.metadata.get("mystnb", {}), cell.source) for cell in cells]
+        found = [
+            {**about["figure"], "alt": about.get("image", {}).get("alt") or ("" if "plt." in code else "made")}
+            for about, code in shown
+            if "figure" in about
+        ]
+        plots = [code for about, code in shown if "plt.show()" in code and "def " not in code and "figure" not in about]
+        assert plots == [], f"{path.name}: a plot that is no figure, with name and caption"
+        return found
+    text = path.read_text("utf-8")
+    headers = re.findall(r"^```\{code-cell\}[^\n]*\n((?::[^\n]*\n)+)", text, re.MULTILINE)
+    fields = [dict(re.findall(r"^:\s+(name|caption|alt):\s*(.+)$", header, re.MULTILINE)) for header in headers]
+    return [field for field in fields if "name" in field]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_figure_is_named_described_and_cited(path: Path) -> None:
+    text = markdown(path)
+    for figure in figures(path):
+        name = figure["name"]
+        assert re.fullmatch(rf"fig-{path.stem.split('-')[0]}[\w-]*", name), f"{name}: begins with its page's name"
+        assert figure["caption"].strip().endswith("."), f"{name}: a caption is a sentence"
+        assert figure["alt"].strip(), f"{name}: an alt text"
+        assert f"{{numref}}`{name}`" in text, f"{name}: cited nowhere on its page"
 
 
 def test_the_readme_tells_the_truth() -> None:
