@@ -266,7 +266,7 @@ def _update(graph: Graph) -> Stop:
         formulas.append(rf"{tex} \leftarrow {tex} - \eta \, {gradient}")
         old, rate, slope = write.slot(name), write.slot("lr"), write.slot(cotangent_name(graph, name))
         numbers.append(rf"{tex} \leftarrow {old} - {rate} \cdot {slope} = {write.slot(f'new {name}')}")
-    words = "Move every parameter against its gradient, by the learning rate η. Then step again: a new forward pass."
+    words = "Subtract η times its gradient from every parameter; η is the learning rate. Then step again."
     formula, filled = (r" \qquad ".join(part) for part in (formulas, numbers))
     return Stop("update", "update", (), "update the parameters", words, formula, filled, tuple(write.slots))
 
@@ -277,16 +277,16 @@ SAID: Mapping[tuple[str, int | None], str] = {
     ("matmul", None): "{0} times {1}",
     ("matmul", 0): "{delta} times {1} transposed",
     ("matmul", 1): "{0} transposed times {delta}",
-    ("bias", None): "{0} plus {1}, copied to every example,",
+    ("bias", None): "adding {1} to every column of {0}",
     ("bias", 0): "{delta} unchanged",
     ("bias", 1): "{delta} summed over the examples",
+    ("identity", None): "each entry of {0}, unchanged,",
     ("identity", 0): "{delta} unchanged",
-    ("relu", None): "relu of each entry of {0}",
     ("relu", 0): "{delta} where {out} is positive, 0 elsewhere",
-    ("squared_error", None): "half the squared distance of {0} and {1}, averaged over the examples,",
+    ("squared_error", None): "half the squared distance between {0} and {1}, averaged over the examples,",
     ("squared_error", 0): "{0} minus {1}, divided by the number of examples",
     ("cross_entropy", None): "the cross-entropy of the softmax of {0} against {1}, averaged over the examples,",
-    ("cross_entropy", 0): "the softmax of {0} minus {1}, divided by the number of examples",
+    ("cross_entropy", 0): "the softmax of {0}, with {1} subtracted, divided by the number of examples",
 }
 
 
@@ -306,7 +306,11 @@ def words_of(graph: Graph, equation: Equation, argnum: int | None) -> str:
             else f"{number} times {names[argnum]}"
         )
     if equation.op == "add":
-        return f"the sum of {draw.labels.listed(names)}" if argnum is None else f"{delta} unchanged"
+        if argnum is None:
+            return f"the sum of {draw.labels.listed(names)}"
+        return f"{delta}, which is 1, unchanged" if equation.output == graph.objective else f"{delta} unchanged"
+    if argnum is None and equation.op in ACTIVATIONS:
+        return f"{equation.op} of each entry of {names[0]}"
     if argnum is None:
         return f"{equation.op} of {draw.labels.listed(names)}"
     return f"{delta} times the slope of {equation.op}, entry by entry"

@@ -53,7 +53,19 @@ class View(anywidget.AnyWidget):
         unknown = [name for name in chosen if name not in self.graph.given]
         if unknown:
             raise ValueError(f"values: expected {listed(self.graph.given)}, received {listed(unknown)}")
-        return {name: np.array(value, self.graph.dtype) for name, value in chosen.items()}
+        return {name: self._array(name, value) for name, value in chosen.items()}
+
+    def _array(self, name: str, value: Any) -> Array:
+        """One of them, whatever it is that somebody set; its shape and its entries are checked by who runs it."""
+        try:
+            numbers = np.asarray(value)
+            if numbers.dtype.kind not in "fiub":
+                raise TypeError
+            return numbers.astype(self.graph.dtype)
+        except (TypeError, ValueError):  # rows of different lengths, text, nothing
+            shape = self.graph.variables[name].shape
+            expected = f"{name}: expected numbers of shape {shape}, as an array or nested lists"
+            raise ValueError(f"{expected}, received {repr(value)[:60]}") from None
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and for those who cannot show one the island and the text."""

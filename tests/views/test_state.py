@@ -15,6 +15,7 @@ from latex2mathml.converter import convert
 
 import mlp
 from mlp import Equation, Graph, Variable, network, schedule
+from mlp.draw.labels import unicode_name
 from mlp.examples import diamond, running_example
 from mlp.views.state import PANELS, Stop, code, ledger, math_tree, state, stops, to_json
 from tests.cases import OWN_TABLE, SEEDS, examples, random_graph, random_network, random_values, small_values
@@ -50,6 +51,19 @@ def test_a_stop_says_what_the_book_says_of_it() -> None:
     )
     assert "Not final" in walk["back-s"].words
     assert walk["z"].words == "W⁽¹⁾ times x gives z, 4 by 1."
+    assert walk["back-J"].words.startswith("Cotangent of L: ∂J/∂J, which is 1, unchanged, a number. Final.")
+
+
+def test_no_sentence_gives_a_variable_another_name() -> None:
+    """A capital at a sentence's beginning would make a matrix of a column."""
+    walk = {stop.id: stop for stop in stops(network([3, 4, 2], activation="tanh", loss="cross_entropy", bias=True))}
+    assert walk["z"].words == "Adding b⁽¹⁾ to every column of a⁽¹⁾ gives z, 4 by 1."
+    assert walk["h"].words == "Tanh of each entry of z gives h, 4 by 1."
+    subtracted = "the softmax of o, with y subtracted, divided by the number of examples"
+    assert walk["dJ-do"].words == f"Cotangent of o: {subtracted}, 2 by 1. Final."
+    known = {unicode_name(name) for name in network([3, 4, 2], bias=True).variables}
+    for stop in walk.values():
+        assert {word for word in re.findall(r"\w+⁽[¹²]⁾", stop.words)} <= known, stop.words
 
 
 def test_a_regulariser_that_is_off_is_told_as_the_share_that_it_would_pay() -> None:

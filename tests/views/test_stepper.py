@@ -92,14 +92,23 @@ def test_a_stop_that_is_not_there_is_refused(step: int) -> None:
     [
         ({"x": [[np.nan], [2.0], [-1.0]]}, "x: expected finite numbers"),
         ({"x": [[1.0], [2.0]]}, r"x: expected a float64 array of shape \(3, 1\)"),
+        ({"x": [[1.0, 2.0], [3.0]]}, r"x: expected numbers of shape \(3, 1\), .*received \[\[1.0, 2.0\], \[3.0\]\]"),
+        ({"x": "hello"}, r"x: expected numbers of shape \(3, 1\), .*received 'hello'"),
+        ({"x": [["1"], ["2"], ["3"]]}, "x: expected numbers"),
+        ({"x": None}, "x: expected numbers of shape .*received None"),
+        ({"x": [[1j], [2], [3]]}, "x: expected numbers"),
+        ({"x": [[1e200], [2.0], [3.0]]}, "L: expected finite numbers"),
         ({"q": [[1.0]]}, "values: expected x, W1, W2, y, received q"),
     ],
 )
 def test_values_that_do_not_fit_are_refused_and_the_last_good_ones_stay(change: dict, said: str) -> None:
     view = Stepper(*running_example())
     before = view.values
-    with pytest.raises((ValueError, traitlets.TraitError), match=said):
+    with pytest.raises((ValueError, FloatingPointError, traitlets.TraitError), match=said):
         view.values = {**before, **change}
+    assert view.values == before
+    with pytest.raises(ValueError, match="received a mapping with missing W1, W2, y"):
+        view.values = {"x": before["x"]}
     assert view.values == before
 
 

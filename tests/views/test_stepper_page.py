@@ -214,9 +214,58 @@ def test_scrubber_and_list_name_their_stops(visit: Visit) -> None:
     assert scrubber.get_attribute("aria-valuetext") == f"10 of {len(WALK)}, backward: {WALK[9].title}"
 
 
-def test_each_stop_is_announced_in_words(visit: Visit) -> None:
+def test_each_stop_is_announced_in_words_with_what_it_makes(opens: Opens) -> None:
+    graph, values = diamond()
+    visit, walk, made = opens(Stepper(graph, values).island()), stops(graph), {}
+    for position, stop in enumerate(walk):
+        visit.go(position)
+        start = f"Step {position + 1} of {len(walk)}, {stop.phase}. {stop.words}"
+        assert visit.said.startswith(start)
+        made[stop.id] = visit.said.removeprefix(start).strip()
+    assert made["z"] == "z is 3, 2, −2, 1." and made["J"] == "J is 7."
+    assert made["dJ-dh"] == "∂J/∂h so far is 1.5, 1, 0, 0.5." and made["dJ-dh~2"] == "∂J/∂h is 2.5, 0, −3, 2.5."
+    assert made["dJ-dW1"] == ""  # twelve numbers are for the table
+    assert made["update"].startswith("This update takes J from 7 to ")
+
+
+def test_a_stop_that_is_broken_on_purpose_is_announced_so(visit: Visit) -> None:
+    visit.open_all()
+    visit.find("[data-mistake=overwrite]").click()
     visit.go(9)
-    assert visit.said == f"Step 10 of {len(WALK)}, backward. {WALK[9].words}"
+    assert visit.said.endswith("Final. Broken on purpose: what was there is replaced, not added to.")
+
+
+def test_a_change_is_announced_once_it_is_written(visit: Visit) -> None:
+    field = visit.entry("W1", 1, 1)
+    field.fill("1.5")
+    visit.page.wait_for_function("document.querySelector('.mlp-stepper > [role=status]').textContent.includes('Your')")
+    assert visit.said == f"Your numbers: J = {number(objective(with_entry('W1', 1, 1, 1.5)), 5)}; the book's give 3.5."
+    field.fill("1")
+    visit.page.wait_for_function("document.querySelector('.mlp-stepper > [role=status]').textContent.includes('The')")
+    assert visit.said == "The book's numbers."
+    field.fill("3")
+    visit.button("Next").click()  # what was still to be said is old now
+    visit.page.wait_for_timeout(800)
+    assert visit.said.startswith(f"Step 2 of {len(WALK)}")
+
+
+def test_an_update_that_changes_nothing_or_too_much_says_so(visit: Visit) -> None:
+    visit.open_all()
+    visit.go(13)
+    rate = visit.find(".mlp-update input")
+    rate.fill("1e300")
+    assert visit.find(".mlp-outlook").inner_text() == "This update would take J beyond what a float64 holds."
+    visit.button("Update, and step again").click()
+    assert "finite" in visit.reason(rate) and visit.count == f"14 of {len(WALK)}"
+    visit.button("Reset").click()
+    visit.find(".mlp-more").get_by_label("λ in s").fill("0")
+    for row in (1, 2):
+        for column in range(1, 5):
+            visit.entry("W2", row, column).fill("0")
+    for row in range(1, 5):
+        for column in range(1, 4):
+            visit.entry("W1", row, column).fill("0")
+    assert visit.find(".mlp-outlook").inner_text() == "This update takes J from 0.5 to 0.5, no change."
 
 
 def test_play_walks_by_itself_and_announces_phases_only(opens: Opens) -> None:
@@ -229,7 +278,7 @@ def test_play_walks_by_itself_and_announces_phases_only(opens: Opens) -> None:
     for _ in range(3):
         visit.page.clock.run_for(1800)
         said.append((visit.count, visit.said))
-    assert said[0] == (f"6 of {len(WALK)}", f"Step 5 of {len(WALK)}, forward. {WALK[4].words}")
+    assert said[0] == (f"6 of {len(WALK)}", f"Step 5 of {len(WALK)}, forward. {WALK[4].words} s is 1.")
     assert said[1] == (f"7 of {len(WALK)}", "Backward.")
     assert said[2] == (f"8 of {len(WALK)}", "Backward.")
     visit.button("Pause").click()

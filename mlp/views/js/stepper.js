@@ -14,6 +14,8 @@ const SAID = 12; // of more names, a sentence has the first
 const LIVES = 120; // of more arrays, the ledger shows those that a stop has to do with
 // Milliseconds for the gradient check: before the page answers, at a time after that, and in all.
 const [AT_ONCE_MS, SLICE_MS, IN_ALL_MS] = [50, 12, 4000];
+const SPOKEN = 6; // numbers: who listens hears so many with a stop, and finds more in the tables
+const CHANGE_SAID_AFTER = 600; // milliseconds: what changed is said once the reader has written it
 const NARROW = "(max-width: 36rem)";
 
 // --- the numbers -----------------------------------------------------------------------------------------------------
@@ -342,6 +344,7 @@ class StepperView {
   end() {
     this.pause();
     clearTimeout(this.checkTimer);
+    clearTimeout(this.sayTimer);
     this.model.off("change:step", this.onStep);
     this.model.off("change:values", this.onValues);
     removeEventListener("hashchange", this.onHash);
@@ -366,8 +369,32 @@ class StepperView {
   /** Say where we are; while playing, only where a phase begins. */
   announce(from, told = "") {
     const { phase, words } = this.stop;
-    if (this.timer === null) this.status.textContent = `${told}Step ${this.step + 1} of ${this.count}, ${phase}. ${words}`;
-    else if (phase !== from) this.status.textContent = `${capitalized(phase)}.`;
+    if (this.timer === null) this.say([`${told}Step ${this.step + 1} of ${this.count}, ${phase}. ${words}`, this.made, this.confession].filter(Boolean).join(" "));
+    else if (phase !== from) this.say(`${capitalized(phase)}.`);
+  }
+
+  /** Say something to those who listen; what was still to be said is no longer true. */
+  say(text) {
+    clearTimeout(this.sayTimer);
+    this.status.textContent = text;
+  }
+
+  /** What the stop has made, as far as one can listen to it: "z is 3, 2, −2, 1." */
+  get made() {
+    if (this.stop.phase === "update") return outlookText(this.lab);
+    const last = new Map(this.steps.slice(0, AT_ONCE).map((step) => [step.variable, step]));
+    const short = [...last.values()].filter(({ total }) => total.data.length <= SPOKEN);
+    return short.map(({ writes, final, phase, total: { shape, data } }) => {
+      const rows = shape.length && shape[1] > 1 ? Array.from({ length: shape[0] }, (_, i) => data.slice(i * shape[1], (i + 1) * shape[1])) : [data];
+      const numbers = rows.map((row) => [...row].map((number) => format(number)).join(", ")).join("; ");
+      return `${this.lab.label(writes[0])}${phase === "backward" && !final.length ? " so far" : ""} is ${numbers}.`;
+    }).join(" ");
+  }
+
+  /** What is wrong here because the reader broke a rule; empty if nothing. */
+  get confession() {
+    const wrong = this.steps.map((step) => this.lab.wrongdoing(step)).find(Boolean);
+    return wrong ? `Broken on purpose: ${wrong}.` : "";
   }
 
   key(event) {
@@ -412,6 +439,10 @@ class StepperView {
     this.model.set("values", this.lab.nested());
     this.model.save_changes();
     this.redraw(everything ? "draw" : "refresh");
+    clearTimeout(this.sayTimer);
+    this.sayTimer = setTimeout(() => {
+      this.say([changesText(this.lab) || "The book's numbers.", this.stop.phase === "update" && this.made].filter(Boolean).join(" "));
+    }, CHANGE_SAID_AFTER);
   }
 
   takeValues() {
@@ -440,7 +471,7 @@ class StepperView {
     this.lab.reset();
     this.edited = null;
     this.changed({ everything: true });
-    this.status.textContent = "The book's numbers are back.";
+    this.say("The book's numbers are back.");
   }
 
   update() {
@@ -533,7 +564,7 @@ function controlsOf(view) {
     write(word, isPlaying ? "Pause" : "Play");
   };
   const bar = element("div", { class: "mlp-bar" }, first, back, next, last, play);
-  return { element: element("div", { class: "mlp-controls" }, bar, scrubber, list), draw, next };
+  return { element: element("div", { class: "mlp-controls" }, scrubber, bar, list), draw, next };
 }
 
 function isLast(view) {
@@ -588,14 +619,19 @@ function updateBox(view) {
   const draw = () => {
     box.hidden = view.stop.phase !== "update";
     if (box.hidden) return;
-    const { lab } = view;
-    const J = unicodeName(lab.graph.objective);
-    const after = forward(lab.graph, lab.updated())[lab.graph.objective].data[0];
-    const way = after < lab.result.J ? "down" : "up: this step is too long";
-    outlook.textContent = `${J} goes from ${format(lab.result.J, 5)} to ${format(after, 5)}, ${way}.`;
-    rate.show(lab.lr);
+    outlook.textContent = outlookText(view.lab);
+    rate.show(view.lab.lr);
   };
   return { element: box, draw };
+}
+
+/** Where an update would lead. */
+function outlookText(lab) {
+  const { objective } = lab.graph;
+  const after = forward(lab.graph, lab.updated())[objective].data[0];
+  if (!Number.isFinite(after)) return `This update would take ${unicodeName(objective)} beyond what a float64 holds.`;
+  const way = after < lab.result.J ? "down" : after > lab.result.J ? "up: this step is too long" : "no change";
+  return `This update takes ${unicodeName(objective)} from ${format(lab.result.J, 5)} to ${format(after, 5)}, ${way}.`;
 }
 
 function rateField(view, complaint) {
@@ -831,9 +867,8 @@ function formulaPanel(view) {
   const box = scrollBox("Formula, in symbols and in numbers", { class: "mlp-formula-box" }, symbols, numbers);
   const warning = element("p", { class: "mlp-broken" });
   const draw = () => {
-    const wrong = view.steps.map((step) => view.lab.wrongdoing(step)).find(Boolean);
-    warning.hidden = !wrong;
-    warning.textContent = wrong ? `✗ Broken on purpose: ${wrong}.` : "";
+    warning.hidden = !view.confession;
+    warning.textContent = view.confession && `✗ ${view.confession}`;
     symbols.replaceChildren(...formulaRows(view.stop.formula));
     numbers.replaceChildren(...(view.stop.numbers ? formulaRows(view.stop.numbers, (k) => slotNode(view, view.stop.slots[k])) : []));
   };
