@@ -250,6 +250,46 @@ def test_softmax_entry_by_entry() -> None:
         assert p[i] * ((i == k) - p[k]) == pytest.approx(nudged, abs=1e-9)
 
 
+def deep(widths: list[int], activation: str, batch: int, decay: float = 0.3) -> tuple[mlp.Trace, dict[str, Array]]:
+    """A recorded run of a deep network, and h0 = x, the cotangents of the loss alone, and the slopes."""
+    graph = mlp.network(widths, batch, activation, weight_decay=decay)
+    run = mlp.trace(graph, values_of(graph, seed=len(widths)))
+    last = len(widths) - 1
+    known = {"h0": run["x"], f"delta{last}": run["dJ/do"]}
+    for k in range(1, last):
+        known |= {f"h{k}": run[f"h{k}"], f"delta{k}": run[f"dJ/dz{k}"], f"phi'{k}": slope(activation, run[f"z{k}"])}
+    return run, known
+
+
+@pytest.mark.parametrize("activation", PHI)
+def test_any_depth(activation: str) -> None:
+    """eq-depth-backward, at each layer; eq-depth-product, as a product of matrices; eq-depth-bound, for the whole."""
+    run, known = deep([3, 5, 4, 6, 2], activation, batch=7)
+    for k in range(1, 5):
+        gradient = known[f"delta{k}"] @ known[f"h{k - 1}"].T + 0.3 * run[f"W{k}"]
+        np.testing.assert_allclose(run[f"dJ/dW{k}"], gradient, rtol=1e-6, atol=1e-8)
+        if k > 1:
+            below = (run[f"W{k}"].T @ known[f"delta{k}"]) * known[f"phi'{k - 1}"]
+            np.testing.assert_allclose(known[f"delta{k - 1}"], below, rtol=1e-6, atol=1e-8)
+    run, known = deep([3, 5, 4, 6, 2], activation, batch=1)
+    product = np.eye(5)
+    bound = 1.0
+    for k in range(1, 4):
+        slopes = known[f"phi'{k}"].reshape(-1)
+        product = product @ np.diag(slopes) @ run[f"W{k + 1}"].T
+        bound *= np.abs(slopes).max() * np.linalg.norm(run[f"W{k + 1}"], 2)
+    np.testing.assert_allclose(known["delta1"], product @ known["delta4"], rtol=1e-6, atol=1e-8)
+    assert np.linalg.norm(known["delta1"]) <= bound * np.linalg.norm(known["delta4"]) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("activation", PHI)
+def test_layers_of_one_unit(activation: str) -> None:
+    """eq-depth-scalar."""
+    run, known = deep([1] * 6, activation, batch=1)
+    factors = [run[f"W{k + 1}"] * known[f"phi'{k}"] for k in range(1, 5)]
+    np.testing.assert_allclose(known["delta1"], math.prod(factors) * known["delta5"], rtol=1e-4, atol=1e-12)
+
+
 # What is written out above, as it is printed. A changed formula needs a changed test: change both.
 QUOTED = {
     "eq-backward-decay": r"\frac{\partial s}{\partial \mathbf{W}} = \lambda \mathbf{W} .",
@@ -275,6 +315,14 @@ QUOTED = {
     r"\sum_a \delta_{ja} h_{ka} \qquad\text{so}\qquad \frac{\partial J}{\partial \mathbf{W}} = "
     r"\boldsymbol\delta\, \mathbf{h}^\top .",
     "eq-chain-softmax": r"\frac{\partial p_i}{\partial o_k} = p_i \left( [i = k] - p_k \right) .",
+    "eq-depth-backward": r"\begin{aligned} \frac{\partial J}{\partial \mathbf{W}^{(k)}} &= \boldsymbol\delta^{(k)} "
+    r"{\mathbf{h}^{(k-1)}}^\top + \lambda \mathbf{W}^{(k)} , \\[1ex] \boldsymbol\delta^{(k-1)} &= "
+    r"\big( {\mathbf{W}^{(k)}}^\top \boldsymbol\delta^{(k)} \big) \odot \phi'(\mathbf{z}^{(k-1)}) . \end{aligned}",
+    "eq-depth-scalar": r"\delta^{(1)} = w^{(2)} \phi'(z^{(1)}) \cdots w^{(K)} \phi'(z^{(K-1)}) \; \delta^{(K)} .",
+    "eq-depth-product": r"\boldsymbol\delta^{(1)} = \mathbf{A}_1 \mathbf{A}_2 \cdots \mathbf{A}_{K-1} \, "
+    r"\boldsymbol\delta^{(K)} .",
+    "eq-depth-bound": r"\frac{\lVert \boldsymbol\delta^{(1)} \rVert}{\lVert \boldsymbol\delta^{(K)} \rVert} \le "
+    r"\prod_{k=1}^{K-1} \max|\phi'| \cdot \lVert \mathbf{W}^{(k+1)} \rVert_2 .",
 }
 OTHER_CONVENTIONS = {"eq-notation-rows", "eq-notation-pytorch"}
 # What states no gradient that could be evaluated, and why.
