@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 # What runs a graph is imported at once. All else, submodules and the names below, is imported when first used: so the
 # core needs NumPy alone, and `import mlp` takes little more time than `import numpy`.
-_MODULES = ("check", "checkpoint", "data", "draw", "examples", "memory", "optimizers", "plots", "train", "views")
+_MODULES = (
+    *("check", "checkpoint", "data", "draw", "examples", "exercises", "memory", "optimizers", "plots", "train"),
+    "views",
+)
 _NAMES = {
     "ChainRule": "mlp.views.chain_rule",
     "DivergenceError": "mlp.train",

@@ -15,7 +15,16 @@ from numpydoc.validate import validate
 import mlp
 
 # Modules that readers use under their own names. The others are seen through `mlp`.
-MODULES = ("mlp.checkpoint", "mlp.data", "mlp.draw", "mlp.examples", "mlp.memory", "mlp.plots", "mlp.text")
+MODULES = (
+    "mlp.checkpoint",
+    "mlp.data",
+    "mlp.draw",
+    "mlp.examples",
+    "mlp.exercises",
+    "mlp.memory",
+    "mlp.plots",
+    "mlp.text",
+)
 # Their helpers for a module next to them say in one line what they do.
 HELPERS = {"mlp.plots.label", "mlp.plots.legend_of_kinds"} | {
     f"mlp.text.{name}" for name in vars(import_module("mlp.text"))

@@ -1,0 +1,373 @@
+"""What is said of an answer: right, unfinished, or wrong in a way that has a name.
+
+An exercise is a question with cases, what is expected in each, and wrong answers that people give, each with its words.
+A wrong answer is compared with all of them, and with the expected one transposed, negated or scaled.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from mlp.inputs import listed
+from mlp.ops import Array
+from mlp.text import number
+
+Parts = dict[str, Any]
+Found = tuple[dict[str, Any], Parts, Parts]  # the arguments of a call, what is expected, what was received
+RELATIVE = 1e-7  # in float64 the same formula in another order is off by 1e-15, a centred difference by 1e-10
+FACTORS = {2.0: "twice", 0.5: "half of"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found.
+
+    Attributes
+    ----------
+    name : str
+        The exercise.
+    ok : bool
+        Whether the answer is right.
+    lines : tuple of str
+        The findings, which the report shows and prints.
+    """
+
+    name: str
+    ok: bool
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The verdict, then a line for each finding."""
+        head, *more = self.lines
+        return "\n".join([f"{'✓' if self.ok else '✗'} {self.name}: {head}", *(f"  {line}" for line in more)])
+
+    def __repr__(self) -> str:
+        """As `print` shows it."""
+        return str(self)
+
+
+@dataclass(frozen=True)
+class Code:
+    """An exercise whose answer is a function.
+
+    Attributes
+    ----------
+    statement : str
+        What is asked, in a sentence.
+    call : str
+        How the function is called and what it gives: ``"f(x, W1, W2) -> z, h, o"``.
+    cases : callable
+        Gives the arguments of each call, by name and in order; made anew each time.
+    expected : callable
+        From the arguments to the right results by name.
+    mistakes : tuple
+        Pairs of words and a function as ``expected``, which may give only the results that are then different.
+    audit : callable, optional
+        ``audit(args)`` is called after each call whose results are right, and gives what else is wrong, or None.
+    raising : mapping
+        From the name of an exception to what it tells here.
+    """
+
+    statement: str
+    call: str
+    cases: Callable[[], Iterable[dict[str, Any]]]
+    expected: Callable[..., Parts]
+    mistakes: tuple[tuple[str, Callable[..., Parts]], ...]
+    audit: Callable[[dict[str, Any]], str | None] | None = None
+    raising: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def form(self) -> str:
+        """What an answer looks like."""
+        return f"a function {self.call}"
+
+    @property
+    def parameters(self) -> str:
+        """The names of the arguments, as they are written in the call."""
+        return self.call[self.call.index("(") + 1 : self.call.index(")")]
+
+    def judge(self, name: str, answer: object) -> Report:
+        """Run the answer on all cases, and say what is wrong."""
+        if not callable(answer):
+            kind = "one array" if isinstance(answer, np.ndarray) else f"{answer!r:.40}"
+            return Report(name, False, (f"expected a function {self.call}, received {kind}",))
+        complaint = self._arguments(answer)
+        if complaint:
+            return Report(name, False, (complaint,))
+        found: list[Found] = []
+        complaints: list[str] = []
+        for args in self.cases():
+            parts, complaints = self._run(answer, args)
+            if complaints:
+                complaints.append(f"It was called with {shown(args)}.")
+                break
+            found.append((args, self.expected(**args), parts))
+        for args, expected, received in found:
+            lines = self._differences(found, args, expected, received)
+            if lines:
+                return Report(name, False, (lines[0], *lines[1:], f"It was called with {shown(args)}."))
+            more = self.audit(args) if self.audit else None
+            if more:
+                return Report(name, False, (more, f"It was called with {shown(args)}."))
+        if complaints:
+            return Report(name, False, tuple(complaints))
+        return Report(name, True, (f"right in all {len(found)} cases.",))
+
+    def _arguments(self, answer: Callable[..., Any]) -> str | None:
+        wanted = self.parameters.split(", ")
+        try:
+            signature = inspect.signature(answer)
+        except (TypeError, ValueError):  # some built-in functions have none
+            return None
+        try:
+            signature.bind(*wanted)
+        except TypeError:
+            own = ", ".join(signature.parameters) or "nothing"
+            return f"expected a function of {len(wanted)} arguments ({self.parameters}), yours takes {own}"
+        return None
+
+    def _run(self, answer: Callable[..., Any], args: dict[str, Any]) -> tuple[Parts, list[str]]:
+        """The results by name; or what makes them no answer at all."""
+        given = {key: _copied(value) for key, value in args.items()}
+        try:
+            with np.errstate(all="ignore"):
+                result = answer(*given.values())
+        except NotImplementedError:
+            return {}, ["not finished yet: it raises NotImplementedError."]
+        except Exception as error:
+            kind = type(error).__name__
+            hint = [self.raising[kind]] if kind in self.raising else []
+            return {}, [f"your function raised {kind}: {_brief(error)}", *hint]
+        changed = [key for key, value in args.items() if not _same(value, given[key])]
+        if changed:
+            return {}, [f"your function changes {listed(changed)} in place: compute with a copy, or make a new array."]
+        if result is None or result is ...:
+            return {}, ["your function returns nothing: is `return` missing?"]
+        return self._named(result, list(self.expected(**args)))
+
+    def _named(self, result: Any, names: Sequence[str]) -> tuple[Parts, list[str]]:
+        if len(names) == 1:
+            parts = {names[0]: result}
+        elif isinstance(result, Mapping):
+            if set(result) != set(names):
+                return {}, [f"expected {listed(names)}, received a dict of {listed(result)}."]
+            parts = {part: result[part] for part in names}
+        elif isinstance(result, tuple | list) and len(result) == len(names):
+            parts = dict(zip(names, result, strict=True))
+        else:
+            size = f"{len(result)} things" if isinstance(result, tuple | list) else f"one {type(result).__name__}"
+            return {}, [f"expected {len(names)} things, {listed(names)}; received {size}."]
+        arrays, wrong = {}, []
+        for part, value in parts.items():
+            try:
+                arrays[part] = np.asarray(value, "float64")
+            except (TypeError, ValueError):
+                wrong.append(f"{part}: expected numbers, received {type(value).__name__}.")
+                continue
+            if not np.isfinite(arrays[part]).all():
+                what = "NaN" if np.isnan(arrays[part]).any() else "an infinite number"
+                wrong.append(f"{part}: expected finite numbers, received {what}.")
+                if "nan" in self.raising:
+                    wrong.append(self.raising["nan"])
+        return arrays, wrong
+
+    def _differences(self, found: list[Found], args: dict[str, Any], expected: Parts, received: Parts) -> list[str]:
+        """What is wrong with the results of one case, in words; nothing where all are right."""
+        wrong = [part for part in expected if not close(received[part], np.asarray(expected[part], "float64"))]
+        whole = self._whole(found, args, expected, received) if wrong else None
+        by_words: dict[str, list[str]] = {}
+        for part in wrong:
+            words = whole or self._part(part, found, args, received)
+            told = _sizes(received[part], np.shape(expected[part])) + (
+                words or _generic(received[part], expected[part])
+            )
+            by_words.setdefault(told, []).append(part)
+        return [f"{', '.join(parts)}: {words}" for words, parts in by_words.items()]
+
+    def _whole(self, found: list[Found], args: dict[str, Any], expected: Parts, received: Parts) -> str | None:
+        """The words of the mistake that explains all results together: in all cases, or else in this one."""
+        here = None
+        for words, wrong in self.mistakes:
+            if _explains(wrong, args, expected, received):
+                if all(_explains(wrong, *other) for other in found):
+                    return words
+                here = here or words
+        return here
+
+    def _part(self, part: str, found: list[Found], args: dict[str, Any], received: Parts) -> str | None:
+        """The words of the mistake that gives this one result, perhaps transposed."""
+        for turned in (False, True):
+            here = None
+            for words, wrong in self.mistakes:
+                if _gives(wrong, args, part, received[part], turned):
+                    also = f"it is transposed; besides, {words}" if turned else words
+                    if all(_gives(wrong, other, part, own[part], turned) for other, _, own in found):
+                        return also
+                    here = here or also
+            if here:
+                return here
+        return None
+
+
+@dataclass(frozen=True)
+class Value:
+    """An exercise whose answer is a number, a shape, a word, an order or a set.
+
+    Attributes
+    ----------
+    statement : str
+        What is asked, in a sentence.
+    form : str
+        What an answer looks like: ``"a set of names"``.
+    expected : object
+        The right answer: a number, a string, a tuple, or a set.
+    mistakes : tuple
+        Pairs of words and a wrong answer. For a set, words and one name: why it belongs to the set or not.
+    """
+
+    statement: str
+    form: str
+    expected: Any
+    mistakes: tuple[tuple[str, Any], ...]
+
+    def judge(self, name: str, answer: object) -> Report:
+        """Compare; a set is judged name by name."""
+        if isinstance(self.expected, frozenset):
+            return self._judge_set(name, answer)
+        plain = answer
+        if isinstance(self.expected, tuple) and isinstance(answer, list | np.ndarray):
+            plain = tuple(np.asarray(answer).tolist()) if isinstance(answer, np.ndarray) else tuple(answer)
+        if isinstance(self.expected, str) and isinstance(answer, str):
+            plain = answer.strip().lower()
+        if not self._fits(plain):
+            return Report(name, False, (f"expected {self.form}, received {answer!r:.60}",))
+        if self._equal(plain, self.expected):
+            return Report(name, True, ("right.",))
+        for words, wrong in self.mistakes:
+            if self._equal(plain, wrong):
+                return Report(name, False, (words,))
+        if isinstance(plain, tuple) and len(plain) != len(self.expected):
+            return Report(name, False, (f"expected {len(self.expected)} entries, received {len(plain)}.",))
+        return Report(name, False, (f"{answer!r:.60} is not right.",))
+
+    def _fits(self, answer: object) -> bool:
+        if isinstance(self.expected, int | float):
+            is_number = isinstance(answer, int | float | np.number) and not isinstance(answer, bool)
+            return is_number and isfinite(answer)  # type: ignore[arg-type]
+        return isinstance(answer, type(self.expected))
+
+    def _equal(self, answer: Any, other: Any) -> bool:
+        if isinstance(self.expected, int | float):
+            return close(np.asarray(answer, "float64"), np.asarray(other, "float64"))
+        return bool(answer == other)
+
+    def _judge_set(self, name: str, answer: object) -> Report:
+        if isinstance(answer, str) or not isinstance(answer, set | frozenset | list | tuple):
+            return Report(name, False, (f"expected {self.form}, received {answer!r:.60}",))
+        reasons = {wrong: words for words, wrong in self.mistakes}
+        members = list(dict.fromkeys(answer))
+        unknown = [member for member in members if member not in self.expected and member not in reasons]
+        if unknown:
+            known = sorted({*self.expected, *reasons})
+            return Report(name, False, (f"there is no {listed(unknown)} here: choose among {listed(known)}.",))
+        lines = [f"{member} does not belong: {reasons[member]}" for member in members if member not in self.expected]
+        missing = sorted(self.expected.difference(members))
+        lines += [f"{member} is missing: {reasons.get(member, 'think again.')}" for member in missing]
+        return Report(name, not lines, tuple(lines) or ("right.",))
+
+
+def close(answer: Array, expected: Array) -> bool:
+    """Whether two arrays have one shape and the same numbers, up to rounding."""
+    if answer.shape != expected.shape:
+        return False
+    size = float(np.abs(expected).max()) if expected.size else 0.0
+    return bool(np.abs(answer - expected).max(initial=0.0) <= RELATIVE * max(size, 1e-3))
+
+
+def _gives(wrong: Callable[..., Parts], args: dict[str, Any], part: str, answer: Array, turned: bool) -> bool:
+    with np.errstate(all="ignore"):
+        value = wrong(**args).get(part)
+    if value is None:
+        return False
+    array = np.asarray(value, "float64")
+    return bool(np.isfinite(array).all()) and close(answer, array.T if turned and array.ndim == 2 else array)
+
+
+def _explains(wrong: Callable[..., Parts], args: dict[str, Any], expected: Parts, received: Parts) -> bool:
+    """Whether a mistake, with all else right, gives exactly these results."""
+    with np.errstate(all="ignore"):
+        parts = expected | wrong(**args)
+    arrays = {part: np.asarray(value, "float64") for part, value in parts.items()}
+    finite = all(np.isfinite(array).all() for array in arrays.values())
+    return finite and all(close(received[part], array) for part, array in arrays.items())
+
+
+def _sizes(answer: Array, shape: tuple[int, ...]) -> str:
+    """How a wrong shape is told."""
+    if answer.shape == shape:
+        return ""
+    return (
+        f"has shape {answer.shape}, expected {shape}: " if shape else f"has shape {answer.shape}, expected a number: "
+    )
+
+
+def _generic(answer: Array, right: Any) -> str:
+    """The mistakes that any result can have: transposed, negated, scaled, an axis lost; or just where it is wrong."""
+    expected = np.asarray(right, "float64")
+    if expected.ndim == 2 and answer.shape == expected.shape[::-1] != expected.shape:
+        if close(answer.T, expected):
+            return "it is transposed."
+        return "that is the shape of the transpose, and the numbers are not right either."
+    if answer.shape != expected.shape:
+        if answer.size == expected.size > 1 and close(answer.reshape(expected.shape), expected):
+            return "the numbers are right; keep both axes (in sums, keepdims=True)."
+        return "no one-dimensional arrays here: a column is (m, 1)." if answer.ndim == 1 else "compare the sizes."
+    if close(-answer, expected):
+        return "it has the wrong sign."
+    if not answer.any():
+        return "it is 0 throughout."
+    largest = np.unravel_index(int(np.abs(expected).argmax()), expected.shape)
+    factor = float(answer[largest] / expected[largest]) if expected[largest] else 0.0
+    if factor and close(answer, factor * expected):
+        rounded = next((words for known, words in FACTORS.items() if abs(factor - known) < 1e-6), None)
+        return f"it is {rounded or f'{number(factor)} times'} what it should be."
+    place = np.unravel_index(int(np.abs(answer - expected).argmax()), expected.shape)
+    where = f" in row {place[0] + 1}, column {place[1] + 1}" if len(place) == 2 else ""
+    return f"not right{where}: {number(float(answer[place]), 6)}, expected {number(float(expected[place]), 6)}."
+
+
+def shown(args: Mapping[str, Any]) -> str:
+    """Arguments for a message: arrays by their shapes, numbers as they are."""
+    return ", ".join(f"{name} {_form(value)}" for name, value in args.items())
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return str(value.shape)
+    if callable(value):
+        return "(a function)"
+    if isinstance(value, list | tuple) and any(isinstance(entry, np.ndarray) for entry in value):
+        return f"[{', '.join(_form(entry) for entry in value)}]"
+    return f"= {number(value)}" if isinstance(value, float) else f"= {value!r:.60}"
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return type(value)(_copied(entry) for entry in value) if isinstance(value, list | tuple) else value
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return bool(np.array_equal(value, other))
+    if isinstance(value, list | tuple):
+        return len(value) == len(other) and all(map(_same, value, other))
+    return value is other or bool(value == other)
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or "no message"

@@ -1,0 +1,475 @@
+"""The checks of the exercises: right answers pass, typical wrong ones are told their mistake, bad ones what is bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mlp
+from mlp.exercises import check
+from mlp.exercises.judge import Code, Value
+from mlp.exercises.table import EXERCISES
+
+Answer = Callable[..., Any]
+
+
+def softmax(o: np.ndarray) -> np.ndarray:
+    e = np.exp(o - o.max(axis=0))
+    return e / e.sum(axis=0)
+
+
+# --- what a reader writes: plain NumPy, which shares nothing with the engine that says what is expected ------------
+
+
+def forward(x, W1, W2):
+    z = W1 @ x
+    h = np.maximum(z, 0)
+    return z, h, W2 @ h
+
+
+def objective(o, y, W1, W2, lam):
+    L = ((o - y) ** 2).sum() / (2 * o.shape[1])
+    s = lam / 2 * ((W1**2).sum() + (W2**2).sum())
+    return L, s, L + s
+
+
+def grad_W2(h, o, y, W2, lam):
+    return (o - y) / h.shape[1] @ h.T + lam * W2
+
+
+def grad_W1(x, y, W1, W2, lam):
+    h = np.tanh(W1 @ x)
+    delta = (W2 @ h - y) / x.shape[1]
+    return W2.T @ delta * (1 - h**2) @ x.T + lam * W1
+
+
+def backward_bias(x, y, W1, b1, W2, b2, lam):
+    h = np.tanh(W1 @ x + b1)
+    o = (W2 @ h + b2 - y) / x.shape[1]
+    z = W2.T @ o * (1 - h**2)
+    return z @ x.T + lam * W1, z.sum(axis=1, keepdims=True), o @ h.T + lam * W2, o.sum(axis=1, keepdims=True)
+
+
+def differences(J, W, h):
+    slopes = np.zeros(W.shape)
+    for index in np.ndindex(W.shape):
+        e = np.zeros(W.shape)
+        e[index] = h
+        slopes[index] = (J(W + e) - J(W - e)) / (2 * h)
+    return slopes
+
+
+def update(x, y, W1, W2, lam, lr):
+    h = np.tanh(W1 @ x)
+    delta = (W2 @ h - y) / x.shape[1]
+    grad1 = W2.T @ delta * (1 - h**2) @ x.T + lam * W1
+    return W1 - lr * grad1, W2 - lr * (delta @ h.T + lam * W2)
+
+
+def accumulation(shares, sizes, W, lam):
+    total = np.zeros(W.shape)
+    for share, size in zip(shares, sizes, strict=True):
+        total += share * size / sum(sizes)
+    return total + lam * W
+
+
+def evaluator(equations):
+    slope = {equations[-1][0]: 1}
+    for output, left, right in reversed(equations):
+        for name in (left, right):
+            slope[name] = slope.get(name, 0) + slope[output]
+    return slope["a"]
+
+
+def count_bytes(widths, n):
+    weights = sum(a * b for a, b in pairwise(widths))
+    return 8 * weights, 8 * n * sum(widths[1:-1])
+
+
+def checkpointed(layer, vjp, x, weights, delta, k):
+    starts, h = {}, x
+    for i, W in enumerate(weights):
+        if i % k == 0:
+            starts[i] = h
+        h = layer(W, h)
+    del h
+    grads = [None] * len(weights)
+    for start in sorted(starts, reverse=True):
+        values = [starts.pop(start)]
+        for W in weights[start : start + k]:
+            values.append(layer(W, values[-1]))
+        for i in reversed(range(start, start + len(values) - 1)):
+            after = values.pop()
+            grads[i], delta = vjp(weights[i], values[-1], after, delta)
+    return grads
+
+
+def keeps_everything(layer, vjp, x, weights, delta, k):
+    values = [x]
+    for W in weights:
+        values.append(layer(W, values[-1]))
+    grads = []
+    for i in reversed(range(len(weights))):
+        grad, delta = vjp(weights[i], values[i], values[i + 1], delta)
+        grads.insert(0, grad)
+    return grads
+
+
+def always_from_the_start(layer, vjp, x, weights, delta, k):
+    grads = [None] * len(weights)
+    for i in reversed(range(len(weights))):
+        before = x
+        for W in weights[:i]:
+            before = layer(W, before)
+        grads[i], delta = vjp(weights[i], before, layer(weights[i], before), delta)
+    return grads
+
+
+def own_layers(layer, vjp, x, weights, delta, k):
+    return keeps_everything(lambda W, h: np.tanh(W @ h), vjp, x, weights, delta, k)
+
+
+def reversed_order(*args):
+    return checkpointed(*args)[::-1]
+
+
+def recursive(equations):
+    made = {output: inputs for output, *inputs in equations}
+
+    def effect(name):
+        return 1 if name == "a" else sum(effect(below) for below in made.get(name, ()))
+
+    return effect(equations[-1][0])
+
+
+SOLUTIONS: dict[str, Any] = {
+    "forward": forward,
+    "objective": objective,
+    "gradient-shape": (256, 784),
+    "matmul-vjp": lambda W, h, delta: (delta @ h.T, W.T @ delta),
+    "tanh-vjp": lambda h, delta: delta * (1 - h**2),
+    "relu-vjp": lambda z, delta: delta * (z > 0),
+    "as-diag": lambda z: np.diag(1 - np.tanh(z[:, 0]) ** 2),
+    "softmax-jacobian": lambda z: np.diag(softmax(z)[:, 0]) - softmax(z) @ softmax(z).T,
+    "softmax-cross-entropy": lambda o, y: (softmax(o) - y) / o.shape[1],
+    "grad-W2": grad_W2,
+    "grad-W1": grad_W1,
+    "backward-bias": backward_bias,
+    "diamond": lambda W2, h, delta, mu: (W2.T @ delta + mu * h, (W2.T @ delta + mu * h) * (1 - h**2)),
+    "twice": 4,
+    "evaluator": evaluator,
+    "differences": differences,
+    "update": update,
+    "accumulation": accumulation,
+    "kept-tanh": {"h", "o"},
+    "bytes": count_bytes,
+    "operations": lambda K, w, n: (K * w * w * n, (3 * K - 1) * w * w * n, 2 * K * w * w * n),
+    "checkpointed": checkpointed,
+    "hessian-vector": lambda gradient, w, v, h: (gradient(w + h * v) - gradient(w - h * v)) / (2 * h),
+}
+# Wrong answers as readers write them, and the words that must be said.
+WRONG: list[tuple[str, Any, str]] = [
+    ("forward", lambda x, W1, W2: (W1 @ x, W1 @ x, W2 @ W1 @ x), "h, o: there is no activation"),
+    (
+        "forward",
+        lambda x, W1, W2: (W1 @ x, *(np.maximum(a, 0) for a in forward(x, W1, W2)[1:])),
+        "o: the output has no",
+    ),
+    ("forward", lambda x, W1, W2: (*forward(x, W1, W2)[:2], W2 @ W1 @ x), "o: it is computed from z"),
+    (
+        "forward",
+        lambda x, W1, W2: [a.T for a in forward(x, W1, W2)],
+        "z, h: has shape (2, 7), expected (7, 2): it is tran",
+    ),
+    ("objective", lambda o, y, W1, W2, lam: (((o - y) ** 2).mean(), *objective(o, y, W1, W2, lam)[1:]), "frameworks"),
+    ("objective", lambda o, y, W1, W2, lam: objective(o, y, W1, W2, 2 * lam), "s, J: ½ is missing in the regulariser"),
+    ("objective", lambda o, y, W1, W2, lam: objective(o, y, W1, W2, lam / o.shape[1]), "s, J: λ is divided by n"),
+    ("objective", lambda o, y, W1, W2, lam: objective(o, y, W1, 0 * W2, lam), "s, J: only W1 is there"),
+    ("gradient-shape", (784, 256), "transposed"),
+    ("gradient-shape", (256, 784, 64), "no axis is left for the examples"),
+    ("matmul-vjp", lambda W, h, delta: (h @ delta.T, W.T @ delta), "∂J/∂W: has shape (7, 3), expected (3, 7)"),
+    ("matmul-vjp", lambda W, h, delta: (delta @ h.T / h.shape[1], W.T @ delta), "∂J/∂W: it is divided by n"),
+    ("matmul-vjp", lambda W, h, delta: (delta @ h.T, delta.T @ W), "∂J/∂h: has shape (2, 7), expected (7, 2)"),
+    ("tanh-vjp", lambda h, delta: delta * (1 - np.tanh(h) ** 2), "φ' is taken at h"),
+    ("tanh-vjp", lambda h, delta: 1 - h**2, "δ is missing"),
+    ("tanh-vjp", lambda h, delta: delta * h * (1 - h), "the slope of the sigmoid"),
+    ("relu-vjp", lambda z, delta: delta * (z >= 0), "where z is 0"),
+    ("relu-vjp", lambda z, delta: np.maximum(delta, 0), "relu is applied to δ"),
+    ("as-diag", lambda z: 1 - np.tanh(z) ** 2, "that is its diagonal only"),
+    ("as-diag", lambda z: np.diag(np.tanh(z)[:, 0]), "it has to be φ'(z)"),
+    ("softmax-jacobian", lambda z: np.diag((softmax(z) * (1 - softmax(z)))[:, 0]), "not elementwise"),
+    ("softmax-jacobian", lambda z: np.diag(softmax(z)[:, 0]), "−p pᵀ is missing"),
+    ("softmax-cross-entropy", lambda o, y: softmax(o) - y, "1/n is missing"),
+    ("softmax-cross-entropy", lambda o, y: (softmax(o.T).T - y) / o.shape[1], "softmax runs along the rows"),
+    ("softmax-cross-entropy", lambda o, y: (np.exp(o) / np.exp(o).sum(0) - y) / o.shape[1], "exp of a large number"),
+    ("softmax-cross-entropy", lambda o, y: (y - softmax(o)) / o.shape[1], "the wrong sign"),
+    ("grad-W2", lambda h, o, y, W2, lam: (o - y) @ h.T + lam * W2, "1/n is missing"),
+    ("grad-W2", lambda h, o, y, W2, lam: ((o - y) @ h.T + lam * W2) / h.shape[1], "λ is divided by n"),
+    ("grad-W2", lambda h, o, y, W2, lam: (o - y) @ h.T / h.shape[1], "λW2 is missing"),
+    ("grad-W2", lambda *args: grad_W2(*args).T, "has shape (7, 3), expected (3, 7): "),
+    (
+        "grad-W1",
+        lambda x, y, W1, W2, lam: W2.T @ (W2 @ np.tanh(W1 @ x) - y) / x.shape[1] @ x.T + lam * W1,
+        "φ' is missing",
+    ),
+    ("grad-W1", lambda x, y, W1, W2, lam: slope_at_h(x, y, W1, W2, lam), "φ' is taken at h, not at z"),
+    ("grad-W1", lambda x, y, W1, W2, lam: grad_W1(x, y, W1, W2, lam / x.shape[1]), "λ is divided by n"),
+    ("grad-W1", lambda x, y, W1, W2, lam: grad_W1(x, y, W1, W2, 0), "λW1 is missing"),
+    ("grad-W1", lambda *args: grad_W1(*args).T, "∂J/∂W1: has shape (5, 7), expected (7, 5): it is transposed"),
+    ("grad-W1", lambda x, y, W1, W2, lam: grad_W1(x, y, W1, W2, 0).T, "it is transposed; besides, λW1 is missing"),
+    ("grad-W1", lambda *args: 2 * grad_W1(*args), "it is twice what it should be"),
+    (
+        "backward-bias",
+        lambda *args: changed(args, lambda z, o: (z.sum(0, keepdims=True), o.sum(0, keepdims=True))),
+        "axis 0",
+    ),
+    (
+        "backward-bias",
+        lambda *args: changed(args, lambda z, o: (z.mean(1, keepdims=True), o.mean(1, keepdims=True))),
+        "twice",
+    ),
+    ("backward-bias", lambda *args: changed(args, lambda z, o: (z, o)), "the sum over the examples is missing"),
+    ("backward-bias", lambda *args: changed(args, lambda z, o: (z.sum(1), o.sum(1))), "keepdims=True"),
+    ("diamond", lambda W2, h, delta, mu: (mu * h, mu * h * (1 - h**2)), "= in place of +="),
+    ("diamond", lambda W2, h, delta, mu: (W2.T @ delta, W2.T @ delta * (1 - h**2)), "r reads h too"),
+    ("diamond", lambda W2, h, delta, mu: (W2.T @ delta + mu * h, W2.T @ delta * (1 - h**2)), "∂J/∂z: it was passed on"),
+    ("twice", 2, "the first instalment was passed on"),
+    ("twice", 1, "overwritten"),
+    ("evaluator", lambda equations: sweep(equations, add=False), "= in place of +="),
+    ("evaluator", lambda equations: sweep(equations, merge=True), "a + a has two arrows"),
+    (
+        "evaluator",
+        lambda equations: recursive(equations[:20]) if len(equations) < 20 else recursive(equations),
+        "recursion",
+    ),
+    ("differences", lambda J, W, h: one_sided(J, W, h), "only upwards"),
+    ("differences", lambda J, W, h: 2 * differences(J, W, h), "from −h to h are 2h"),
+    ("update", lambda x, y, W1, W2, lam, lr: in_mid_pass(x, y, W1, W2, lam, lr), "W1: W2 was updated in the middle"),
+    ("update", lambda x, y, W1, W2, lam, lr: update(x, y, W1, W2, lam, -lr), "it goes up"),
+    ("update", lambda x, y, W1, W2, lam, lr: update(x, y, W1, W2, lam, 1), "the rate is missing"),
+    ("accumulation", lambda shares, sizes, W, lam: sum(shares) / len(shares) + lam * W, "not equally large"),
+    (
+        "accumulation",
+        lambda shares, sizes, W, lam: accumulation(shares, sizes, W, lam * len(sizes)),
+        "once for each part",
+    ),
+    ("accumulation", lambda shares, sizes, W, lam: shares[-1] + lam * W, "only the last part"),
+    ("kept-tanh", {"z", "h", "o"}, "z does not belong: tanh's slope is 1 − h²"),
+    ("kept-tanh", {"o"}, "h is missing: tanh's VJP reads it"),
+    ("bytes", lambda widths, n: (count_bytes(widths, n)[0], 2 * count_bytes(widths, n)[1]), "kept: z is counted too"),
+    ("bytes", lambda widths, n: (count_bytes(widths, n)[0], count_bytes(widths, 1)[1]), "kept: n is missing"),
+    ("bytes", lambda widths, n: [count / 8 for count in count_bytes(widths, n)], "a float64 has 8 bytes"),
+    (
+        "operations",
+        lambda K, w, n: (K * w**2 * n, 3 * K * w**2 * n, (2 * K + 1) * w**2 * n),
+        "all, first: ∂J/∂x is counted",
+    ),
+    (
+        "operations",
+        lambda K, w, n: (K * w**2 * n, (3 * K - 1) * w**2 * n, (K + 1) * w**2 * n),
+        "first: the first layer is",
+    ),
+    ("checkpointed", keeps_everything, "but everything is kept: 12 values at once"),
+    ("checkpointed", always_from_the_start, "but layers run 78 times; 24 are enough"),
+    ("checkpointed", own_layers, "`layer` was never called"),
+    ("checkpointed", reversed_order, "the order is reversed"),
+    ("hessian-vector", lambda gradient, w, v, h: (gradient(w + h * v) - gradient(w)) / h, "only forwards"),
+    ("hessian-vector", lambda gradient, w, v, h: gradient(v), "nudge w along v"),
+    ("hessian-vector", lambda gradient, w, v, h: (gradient(w) * v).sum(), "a number"),
+]
+
+
+def one_entry(W):
+    only = np.zeros(W.shape)
+    only[1, 2 % W.shape[1]] = 1
+    return only
+
+
+def slope_at_h(x, y, W1, W2, lam):
+    h = np.tanh(W1 @ x)
+    return W2.T @ ((W2 @ h - y) / x.shape[1]) * (1 - np.tanh(h) ** 2) @ x.T + lam * W1
+
+
+def changed(args, sums):
+    x, y, W1, b1, W2, b2, _ = args
+    h = np.tanh(W1 @ x + b1)
+    o = (W2 @ h + b2 - y) / x.shape[1]
+    first, second = sums(W2.T @ o * (1 - h**2), o)
+    right = backward_bias(*args)
+    return right[0], first, right[2], second
+
+
+def sweep(equations, add=True, merge=False):
+    slope = {equations[-1][0]: 1}
+    for output, *inputs in reversed(equations):
+        for name in sorted(set(inputs)) if merge else inputs:
+            slope[name] = slope.get(name, 0) * add + slope.get(output, 0)
+    return slope["a"]
+
+
+def one_sided(J, W, h):
+    slopes = np.zeros(W.shape)
+    for index in np.ndindex(W.shape):
+        moved = W.copy()
+        moved[index] += h
+        slopes[index] = (J(moved) - J(W)) / h
+    return slopes
+
+
+def in_mid_pass(x, y, W1, W2, lam, lr):
+    h = np.tanh(W1 @ x)
+    delta = (W2 @ h - y) / x.shape[1]
+    W2 = W2 - lr * (delta @ h.T + lam * W2)
+    return W1 - lr * (W2.T @ delta * (1 - h**2) @ x.T + lam * W1), W2
+
+
+def test_every_exercise_is_solved_here_and_fooled_at_least_twice() -> None:
+    assert tuple(SOLUTIONS) == mlp.exercises.names() == tuple(EXERCISES)
+    assert {name for name in SOLUTIONS if sum(name == other for other, _, _ in WRONG) < 2} == set()
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_a_right_answer_passes(name: str) -> None:
+    report = check(name, SOLUTIONS[name])
+    assert report.ok, str(report)
+    assert str(report).startswith(f"✓ {name}: right")
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), WRONG, ids=[f"{name}-{words[:25]}" for name, _, words in WRONG])
+def test_a_wrong_answer_is_told_its_mistake(name: str, answer: Any, words: str) -> None:
+    report = check(name, answer)
+    assert not report.ok
+    assert words in str(report)
+
+
+@pytest.mark.parametrize("name", [name for name, exercise in EXERCISES.items() if isinstance(exercise, Code)])
+def test_every_listed_mistake_is_wrong_and_is_the_one_that_is_named(name: str) -> None:
+    """What the table calls a mistake differs from what is expected, and no other mistake takes its name."""
+    exercise = EXERCISES[name]
+    assert isinstance(exercise, Code)
+    for words, wrong in exercise.mistakes:
+
+        def answer(*args: Any, wrong: Answer = wrong) -> Any:
+            named = dict(zip(exercise.parameters.split(", "), args, strict=True))
+            parts = exercise.expected(**named) | wrong(**named)
+            return parts if len(parts) > 1 else next(iter(parts.values()))
+
+        report = check(name, answer)
+        assert not report.ok, words
+        assert words in str(report), f"{words}\n{report}"
+
+
+@pytest.mark.parametrize("name", [name for name, exercise in EXERCISES.items() if isinstance(exercise, Value)])
+def test_every_listed_wrong_value_is_named(name: str) -> None:
+    exercise = EXERCISES[name]
+    assert isinstance(exercise, Value)
+    for words, wrong in exercise.mistakes:
+        answer = wrong if not isinstance(exercise.expected, frozenset) else exercise.expected ^ {wrong}
+        report = check(name, answer)
+        assert not report.ok and words in str(report)
+
+
+@pytest.mark.parametrize("name", [name for name, exercise in EXERCISES.items() if isinstance(exercise, Code)])
+def test_sizes_differ_so_that_nothing_fits_by_accident(name: str) -> None:
+    exercise = EXERCISES[name]
+    assert isinstance(exercise, Code)
+    for args in exercise.cases():
+        sizes = {size for value in args.values() if isinstance(value, np.ndarray) for size in value.shape} - {1}
+        shapes = {value.shape for value in args.values() if isinstance(value, np.ndarray)}
+        assert (3, 4) not in shapes and (4, 3) not in shapes
+        assert all(len(set(shape)) == len(shape) for shape in shapes), shapes
+        assert not shapes or sizes
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (..., "not answered yet."),
+        (3, "expected a function f(x, y, W1, W2, lam) -> ∂J/∂W1, received 3"),
+        (np.eye(2), "received one array"),
+        (lambda x, y: x, "expected a function of 5 arguments (x, y, W1, W2, lam), yours takes x, y"),
+        (lambda x, y, W1, W2, lam: None, "is `return` missing?"),
+        (lambda x, y, W1, W2, lam: ..., "is `return` missing?"),
+        (lambda x, y, W1, W2, lam: W2 @ x, "your function raised ValueError"),
+        (lambda x, y, W1, W2, lam: "W1", "expected numbers, received str"),
+        (lambda x, y, W1, W2, lam: W1 * np.nan, "received NaN"),
+        (lambda x, y, W1, W2, lam: W1 / 0, "received an infinite number"),
+        (lambda x, y, W1, W2, lam: 0 * W1, "it is 0 throughout"),
+        (lambda x, y, W1, W2, lam: grad_W1(x, y, W1, W2, lam).ravel(), "keep both axes"),
+        (lambda x, y, W1, W2, lam: np.ones(3), "no one-dimensional arrays here"),
+        (lambda x, y, W1, W2, lam: np.add(W1, 1, out=W1), "your function changes W1 in place"),
+        (
+            lambda x, y, W1, W2, lam: grad_W1(x, y, W1, W2, lam) + one_entry(W1),
+            "not right in row 2, column 3: ",
+        ),
+        (lambda *args: 0.0, "expected (7, 5)"),
+    ],
+)
+def test_a_bad_answer_is_told_what_is_wrong_with_it(answer: Any, words: str) -> None:
+    report = check("grad-W1", answer)
+    assert not report.ok
+    assert words in str(report)
+    assert repr(report) == str(report)
+
+
+def test_an_unfinished_function_is_not_called_wrong() -> None:
+    def unfinished(x: Any, y: Any, W1: Any, W2: Any, lam: Any) -> Any:
+        raise NotImplementedError
+
+    assert "not finished yet" in str(check("grad-W1", unfinished))
+
+
+def test_several_results_come_as_a_tuple_a_list_or_a_dict() -> None:
+    assert check("forward", lambda *args: list(forward(*args))).ok
+    assert check(
+        "forward", lambda *args: dict(zip("ozh", np.roll(np.array(forward(*args), object), 1), strict=True))
+    ).ok
+    assert "expected 3 things, z, h, o; received 2 things" in str(check("forward", lambda *args: forward(*args)[:2]))
+    assert "received one ndarray" in str(check("forward", lambda *args: forward(*args)[0]))
+    assert "received a dict of z" in str(check("forward", lambda *args: {"z": 1}))
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("twice", "four", "expected a number, received 'four'"),
+        ("twice", True, "expected a number"),
+        ("twice", 7, "7 is not right"),
+        ("twice", float("nan"), "expected a number"),
+        ("gradient-shape", 5, "expected a shape"),
+        ("gradient-shape", (1, 2, 3, 4, 5), "expected 2 entries, received 5"),
+        ("kept-tanh", "h", "expected a set of names"),
+        ("kept-tanh", {"h", "w"}, "there is no w here: choose among h, o, z"),
+    ],
+)
+def test_values_of_another_kind_are_refused_in_words(name: str, answer: Any, words: str) -> None:
+    report = check(name, answer)
+    assert not report.ok and words in str(report)
+
+
+def test_values_may_be_lists_arrays_and_numpy_numbers() -> None:
+    assert check("twice", np.int64(4)).ok
+    assert check("gradient-shape", [256, 784]).ok and check("gradient-shape", np.array([256, 784])).ok
+    assert check("kept-tanh", ["o", "h"]).ok
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_names() -> None:
+    with pytest.raises(ValueError, match=r"name: expected one of forward, .*hessian-vector, received 'nonsense'"):
+        check("nonsense", 1)
+
+
+def test_the_hessian_product_is_close_to_the_real_one() -> None:
+    exercise = EXERCISES["hessian-vector"]
+    assert isinstance(exercise, Code)
+    for args in exercise.cases():
+        a, w, v = args["gradient"].a, args["w"], args["v"]
+        exact = 3 * w**2 * v + a * (a * v).sum()
+        assert np.abs(exercise.expected(**args)["Hv"] - exact).max() < 1e-3 * np.abs(exact).max()
+
+
+def test_a_slope_that_is_wrong_by_a_thousandth_fails() -> None:
+    assert not check("tanh-vjp", lambda h, delta: delta * (1 - 1.001 * h**2)).ok
