@@ -112,6 +112,27 @@ def test_every_figure_is_named_described_and_cited(path: Path) -> None:
         assert f"{{numref}}`{name}`" in text, f"{name}: cited nowhere on its page"
 
 
+def glossary() -> dict[str, str]:
+    """The terms of the glossary, each with what is said of it."""
+    body = markdown(ROOT / "book" / "glossary.md").split(":::{glossary}\n")[1].split("\n:::")[0]
+    entries = (entry.split("\n", 1) for entry in body.split("\n\n"))
+    return {term: " ".join(words.split()) for term, words in entries}
+
+
+def test_the_glossary_is_in_order_and_says_where_each_word_comes_from() -> None:
+    terms = list(glossary())
+    assert terms == sorted(terms, key=str.lower)
+    homeless = [term for term, words in glossary().items() if not re.search(r"\{(?:ref|eq)\}`(?:sec|eq)-", words)]
+    assert homeless == [], "entries that name no section or equation"
+
+
+def test_every_word_of_the_glossary_is_linked_where_it_is_used() -> None:
+    """At least once outside the glossary; a link to a word that is not there fails the build."""
+    text = "\n".join(markdown(path) for path in PAGES if path.stem != "glossary")
+    linked = {target or shown for shown, target in re.findall(r"\{term\}`([^`<]+?)(?:\s*<([^`>]+)>)?`", text)}
+    assert set(glossary()) - linked == set(), "words that no page links to"
+
+
 def test_the_readme_tells_the_truth() -> None:
     """Its example runs, and what it links to is there."""
     text = (ROOT / "README.md").read_text("utf-8")
