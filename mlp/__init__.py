@@ -27,6 +27,7 @@ _NAMES = {
     "GradientReport": "mlp.check",
     "History": "mlp.train",
     "OneWeight": "mlp.views.one_weight",
+    "Question": "mlp.views.question",
     "Stepper": "mlp.views.stepper",
     "adam": "mlp.train",
     "check_gradients": "mlp.check",

@@ -9,8 +9,8 @@ import re
 from functools import cache
 from importlib.resources import files
 
-FRAGMENTS = ("evaluator.js", "kit.js", "stepper.js", "one_weight.js", "chain_rule.js")
-STYLES = ("views.css", "one_weight.css", "chain_rule.css")
+FRAGMENTS = ("evaluator.js", "kit.js", "stepper.js", "one_weight.js", "chain_rule.js", "question.js")
+STYLES = ("views.css", "one_weight.css", "chain_rule.css", "question.css")
 
 
 @cache

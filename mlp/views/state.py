@@ -381,6 +381,12 @@ def _indent(text: str) -> str:
 # --- all of it ------------------------------------------------------------------------------------------------------
 
 
+def check_name(name: str) -> None:
+    """A view's name can stand in a page's address."""
+    if not isinstance(name, str) or not name.replace("-", "").isalnum() or not name[0].isalpha():
+        raise ValueError(f"name: expected a letter, then letters, digits or '-', received {name!r}")
+
+
 def head(graph: Graph, values: Mapping[str, Array], *, view: str, name: str) -> dict[str, Any]:
     """What every view is told: who it is, the graph, and the values.
 
@@ -389,8 +395,7 @@ def head(graph: Graph, values: Mapping[str, Array], *, view: str, name: str) -> 
     TypeError, ValueError, FloatingPointError
         As `value_and_grad`, which is run once to check the values; for a name that no address could hold.
     """
-    if not isinstance(name, str) or not name.replace("-", "").isalnum() or not name[0].isalpha():
-        raise ValueError(f"name: expected a letter, then letters, digits or '-', received {name!r}")
+    check_name(name)
     value_and_grad(graph, values)
     return {
         "format": FORMAT,

@@ -438,7 +438,7 @@ function hydrateIslands(root) {
     const place = element("div", { class: "mlp-root" });
     const told = islandContent(figure);
     renderView(islandModel(told), place);
-    const still = figure.querySelector(":scope > img, :scope > svg");
+    const still = figure.querySelector(":scope > img, :scope > svg, :scope > .mlp-still");
     if (place.querySelector(".mlp-message")) figure.prepend(place); // the picture stays: it is better than nothing
     else if (still) still.replaceWith(place);
     else figure.prepend(place);

@@ -1,0 +1,131 @@
+/*
+ * A question that the page judges: fields for numbers and shapes, choices, or steps to put in order. What is right, and
+ * what is said of each wrong answer, comes with the data; all of it is text, never markup.
+ */
+
+/** The kinds of questions, each (told, changed, say) → what is shown, and a judge: reasons, or what is missing. */
+const ASKED = { __proto__: null, fields: fieldsOf, choices: choicesOf, order: orderOf };
+
+VIEWS.question = (model, place, told) => {
+  const verdict = element("div", { class: "mlp-answered", role: "status", "aria-live": "polite" });
+  const status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+  const part = ASKED[told.kind](told, () => verdict.replaceChildren(), (text) => write(status, text));
+  const judge = (event) => {
+    event.preventDefault();
+    const { missing, reasons = [] } = part.judge();
+    const ok = !missing && !reasons.length;
+    const words = missing ? [element("p", {}, missing)] : ok ? rightOf(told) : wrongOf(reasons);
+    verdict.replaceChildren(element("div", { class: missing ? "" : ok ? "mlp-right" : "mlp-not-yet" }, ...words));
+    if (missing) return;
+    model.set("verdict", { ok, reasons });
+    model.save_changes();
+  };
+  const check = element("button", { type: "submit", class: "mlp-primary" }, "Check");
+  const asked = element("fieldset", {}, element("legend", {}, String(told.ask)), part.element);
+  const form = element("form", { novalidate: true, onsubmit: judge }, asked, element("div", { class: "mlp-settings" }, check));
+  place.replaceChildren(element("div", { class: "mlp-ui mlp-question" }, form, verdict, status));
+  return () => {};
+};
+
+function rightOf({ right }) {
+  return [element("p", { class: "mlp-verdict" }, "✓ Right."), right ? element("p", {}, right) : null];
+}
+
+function wrongOf(reasons) {
+  const list = reasons.map((reason) => element("li", {}, reason));
+  return [element("p", { class: "mlp-verdict" }, "✗ Not yet."), element("ul", {}, ...list)];
+}
+
+// --- numbers and shapes ----------------------------------------------------------------------------------------------
+
+function fieldsOf({ fields }, changed) {
+  const rows = fields.map((field) => {
+    const id = uniqueId("answer");
+    const input = element("input", { id, type: "text", inputmode: field.shape ? null : "decimal", autocomplete: "off", spellcheck: "false", oninput: changed });
+    const hint = field.shape ? "rows, columns" : field.unit;
+    const label = element("label", { for: id }, field.label, hint ? unseen(`, ${hint}`) : null);
+    const unit = hint ? element("span", { class: "mlp-hint", "aria-hidden": "true" }, hint) : null;
+    return { field, input, element: element("div", { class: "mlp-setting" }, label, input, unit) };
+  });
+  const judge = () => {
+    const found = rows.map(({ field, input }) => ({ label: field.label, ...readAnswer(field, input.value) }));
+    const unread = found.find(({ problem }) => problem);
+    if (unread) return { missing: `${unread.label}: ${unread.problem}` };
+    const reasons = rows.map(({ field }, k) => ({ label: field.label, reason: reasonFor(field, found[k].answer) }));
+    return { reasons: reasons.filter(({ reason }) => reason).map(({ label, reason }) => `${label}: ${reason}`) };
+  };
+  return { element: element("div", { class: "mlp-fields" }, ...rows.map((row) => row.element)), judge };
+}
+
+/** What was written as a list of numbers, or the problem with it. */
+function readAnswer({ shape }, text) {
+  if (shape) {
+    const sizes = text.match(/\d+/g) ?? [];
+    if (!sizes.length && !/^\s*\(\s*\)\s*$/.test(text)) return { problem: "Write a shape such as (5, 2), or () for a single number." };
+    return { answer: sizes.map(Number) };
+  }
+  const grouped = /^\s*[+−–-]?\d{1,3}([,\s]\d{3})+\s*$/.test(text); // 262,144
+  const { number, reason } = readNumber(grouped ? text.replace(/[,\s]/g, "") : text);
+  return reason ? { problem: reason } : { answer: [number] };
+}
+
+/** Why an answer is wrong; nothing if it is right. */
+function reasonFor({ answer, wrong, tolerance, shape }, received) {
+  const fits = (wanted) => wanted.length === received.length && wanted.every((number, k) => Math.abs(number - received[k]) <= Math.max(tolerance, 1e-12) * Math.abs(number));
+  if (fits(answer)) return "";
+  return wrong.find(([value]) => fits(value))?.[1] ?? `${shape ? `(${received.join(", ")})` : exactText(received[0])} is not it.`;
+}
+
+// --- choices ---------------------------------------------------------------------------------------------------------
+
+function choicesOf({ options, several }, changed) {
+  const name = uniqueId("options");
+  const rows = options.map((option) => {
+    const input = element("input", { type: several ? "checkbox" : "radio", name, onchange: changed });
+    return { option, input, element: element("label", { class: "mlp-option" }, input, element("span", {}, option.label)) };
+  });
+  const judge = () => {
+    if (!several && !rows.some(({ input }) => input.checked)) return { missing: "Choose one first." };
+    const wrong = rows.filter(({ option, input }) => (several || input.checked) && input.checked !== option.right);
+    return { reasons: wrong.map(({ option }) => option.why) };
+  };
+  return { element: element("div", {}, ...rows.map((row) => row.element)), judge };
+}
+
+// --- an order --------------------------------------------------------------------------------------------------------
+
+function orderOf({ steps, needs, start }, changed, say) {
+  const order = start.map((k) => ({ k, label: steps[k], element: null }));
+  const list = element("ol", {});
+  const move = (step, by, control) => {
+    const to = order.indexOf(step) + by;
+    if (to < 0 || to >= order.length) return;
+    order.splice(to - by, 1);
+    order.splice(to, 0, step);
+    draw();
+    control.focus(); // a browser drops the focus of what is moved
+    changed();
+    say(`${step.label} is now step ${to + 1} of ${order.length}.`);
+  };
+  for (const step of order) {
+    const [up, down] = [[-1, "↑", "up"], [1, "↓", "down"]].map(([by, sign, way]) => {
+      const control = button([icon(sign), unseen(`Move ${step.label} ${way}`)], () => move(step, by, control));
+      return control;
+    });
+    step.controls = [up, down];
+    step.element = element("li", {}, element("span", { class: "mlp-step" }, step.label), up, down);
+  }
+  const draw = () => {
+    arrange(list, order);
+    order.forEach(({ controls }, k) => controls.forEach((control, side) => control.setAttribute("aria-disabled", String(k === (side ? order.length - 1 : 0)))));
+  };
+  const judge = () => {
+    const early = order.flatMap(({ k, label }, at) => {
+      const late = needs[k].filter((other) => order.findIndex((step) => step.k === other) > at);
+      return late.length ? [`${label} is computed from ${enumerated(late.map((other) => steps[other]))}, which ${late.length > 1 ? "come" : "comes"} later here.`] : [];
+    });
+    return { reasons: early.slice(0, 1) };
+  };
+  draw();
+  return { element: list, judge };
+}
