@@ -13,7 +13,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
+
+from mlp import network
+from mlp.views.state import stops
 
 CELLS = [
     "import mlp\nview = mlp.Stepper(*mlp.examples.running_example())\nview",
@@ -22,6 +25,9 @@ CELLS = [
     "one = mlp.OneWeight(*mlp.examples.running_example())\none",
     "one.chosen = {'name': 'W1', 'index': [0, 1]}",
     "print(one.chosen['name'], one.chosen['index'], 'W1', one.values['W1'][1])",
+    "import mlp\nbox = mlp.explore()\nbox",
+    "print(*box.graph.parameters, box.graph.batch, 'step', box.stepper.step, 'W2', box.stepper.values['W2'][0])",
+    "box.stepper.step = 2",
 ]
 
 
@@ -133,3 +139,38 @@ def test_the_one_weight_view_lives_there_too(lab: Page) -> None:
     view.get_by_role("slider").press("ArrowRight")
     lab.wait_for_timeout(500)
     assert printed(lab, 5) == "W1 [1, 2] W1 [1.0, 1.0, 1.05]"
+
+
+def test_explore_rebuilds_the_graph_and_its_drawing_there(lab: Page) -> None:
+    run_cell(lab, 6)
+    output = lab.locator(".jp-Notebook .jp-CodeCell").nth(6).locator(".jp-OutputArea")
+    view = output.locator(".mlp-stepper")
+    view.wait_for(timeout=30_000)
+    assert view.locator(".mlp-count").inner_text() == "1 of 14"
+    drawn = ".mlp-node[data-variable]"
+    assert view.locator(drawn).count() == 10
+    assert printed(lab, 7) == "W1 W2 1 step 0 W2 [-1.0, 1.0, -1.0, 2.0]"
+
+    layers = output.get_by_role("slider").first  # the number of layers, by the keyboard as a reader would
+    layers.focus()
+    layers.press("ArrowRight")
+    output.locator(f"{drawn}[data-variable=W3]").wait_for(timeout=30_000)  # the new network's own drawing
+    assert output.locator(".mlp-stepper").count() == 1  # and the old one is gone
+    assert view.locator(drawn).count() == 13
+    assert view.locator(".mlp-count").inner_text() == f"1 of {len(stops(network([3, 4, 4, 2])))}"
+    assert view.locator("[data-variable=W3] .mlp-outline").bounding_box() is not None
+    assert printed(lab, 7).startswith("W1 W2 W3 1 step 0")
+
+    output.get_by_label("activation", exact=True).select_option("tanh")
+    output.locator("[data-op=tanh]").first.wait_for(timeout=30_000)
+    output.get_by_label("bias", exact=True).check()
+    output.locator(f"{drawn}[data-variable=b3]").wait_for(timeout=30_000)
+
+    run_cell(lab, 8)  # the new stepper is a live one: Python moves it, and it tells Python
+    expect(view.locator(".mlp-count")).to_contain_text("3 of", timeout=10_000)
+    view.get_by_role("button", name="Next", exact=True).click()
+    entry = view.get_by_label("W⁽²⁾ row 1, column 2").first
+    entry.fill("-2.5")
+    entry.press("Enter")
+    lab.wait_for_timeout(500)
+    assert " 1 step 3 W2 " in printed(lab, 7) and ", -2.5, " in printed(lab, 7)
