@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +112,29 @@ def test_the_other_pages_work_from_disk(book: Path, browser: Browser, address: s
     visit.page.set_viewport_size({"width": 390, "height": 844})
     test_page_is_no_wider_than_the_screen(visit)
     visit.page.close()
+
+
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_the_summary_sheet_is_one_page_of_paper(book: Path, browser: Browser, paper: str) -> None:
+    """All of it, in letters that can be read, and nothing but the sheet."""
+    visit = open_page(browser, (book / "book" / "summary.html").as_uri(), "summary", "light")
+    pages = re.findall(rb"/Type\s*/Page\b", visit.page.pdf(format=paper))
+    visit.page.emulate_media(media="print")
+    seen = visit.page.evaluate(
+        """() => ({
+          title: document.querySelector("article h1").getBoundingClientRect().height,
+          hidden: [...document.querySelectorAll("article :is(h2, p, li, td, th)")]
+            .filter(e => e.textContent.trim() && !e.getClientRects().length).map(e => e.textContent),
+          small: [...document.querySelectorAll("article :is(p, li, td, th)")]
+            .filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).map(e => e.textContent),
+          other: [...document.querySelectorAll("nav, header, footer, aside, dialog")]
+            .filter(e => e.getBoundingClientRect().height > 0).map(e => e.className),
+        })"""
+    )
+    visit.page.close()
+    assert len(pages) == 1
+    assert seen["title"] > 0
+    assert (seen["hidden"], seen["small"], seen["other"]) == ([], [], [])
 
 
 def test_the_first_page_leads_into_the_book(book: Path, browser: Browser) -> None:
