@@ -113,12 +113,15 @@ def opens(browser: Browser, tmp_path: Path) -> Iterator[Opens]:
     """Open islands in a page from disk; at the end nothing may have gone wrong."""
     visits: list[Visit] = []
 
-    def make(*islands: str, look: str = "light", address: str = "", motion: str = "no-preference") -> Visit:
+    def make(
+        *islands: str, look: str = "light", address: str = "", motion: str = "no-preference", touch: bool = False
+    ) -> Visit:
         theme = "dark" if look.endswith("dark") else "light"
         path = tmp_path / f"page{len(visits)}.html"
         path.write_text(document(islands or [Stepper(GRAPH, VALUES).island()], theme), "utf-8")
         width, height = LOOKS[look]
-        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion=motion)  # type: ignore[arg-type]
+        screen: Any = {"viewport": {"width": width, "height": height}, "has_touch": touch, "is_mobile": touch}
+        page = browser.new_page(**screen, reduced_motion=motion)  # type: ignore[arg-type]
         visit = Visit(page)
         page.on("console", lambda m: visit.trouble.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: visit.trouble.append(str(error)))
@@ -823,6 +826,59 @@ def test_on_a_phone_back_and_next_stay_at_the_bottom(opens: Opens) -> None:
     visit.page.evaluate("scrollTo(0, 900)")
     box = visit.button("Next").bounding_box()
     assert box is not None and 844 - 60 <= box["y"] + box["height"] <= 844
+
+
+def test_on_a_phone_a_number_is_changed_by_a_sheet(opens: Opens) -> None:
+    visit = opens(Stepper(GRAPH, VALUES, name="sheet").island(), look="phone", touch=True)
+    sheet, numbers = visit.find(".mlp-sheet"), visit.find(".mlp-panel-numbers")
+    visit.find(".mlp-panel-numbers summary").tap()
+    assert not sheet.is_visible()
+    for name, row, column in [("W1", 4, 1), ("x", 3, 1)]:
+        entry = numbers.get_by_label(f"{unicode_name(name)} row {row}, column {column}", exact=True)
+        assert entry.evaluate("e => e.inputMode") == "none"  # a keyboard would hide the sheet
+        entry.tap()
+        parts = [sheet.get_by_role("button", name=label) for label in ("less by 0.1", "more by 0.1", "change the sign")]
+        parts.append(sheet.get_by_role("textbox"))
+        bar = visit.find(".mlp-bar").bounding_box()
+        for part in parts:
+            box = part.bounding_box()
+            assert box is not None and box["width"] >= 44 and box["height"] >= 44
+            assert box["y"] + box["height"] <= bar["y"] + 1 <= 844 and box["x"] + box["width"] <= 390
+        field, above = entry.bounding_box(), sheet.bounding_box()
+        assert field["y"] + field["height"] <= above["y"]  # the entry is not under its sheet
+        first = VALUES[name][row - 1, column - 1]
+        parts[1].tap()
+        parts[1].tap()
+        assert entry.input_value() == parts[3].input_value() == f"{first + 0.2:g}".replace("-", "−")
+        parts[2].tap()
+        assert entry.input_value() == f"{-(first + 0.2):g}".replace("-", "−")
+        parts[0].tap()
+        changed = with_entry(name, row, column, -(first + 0.2) - 0.1)
+        assert f"J = {number(objective(changed), 5)}" in sheet.inner_text()
+        good = entry.input_value()
+        parts[3].fill("1e400")
+        assert "too large" in sheet.locator("[role=alert]").inner_text() and entry.input_value() == good
+        parts[3].blur()
+        assert parts[3].input_value() == good
+        visit.button("Reset").tap()
+        assert parts[3].input_value() == f"{first:g}".replace("-", "−")
+    visit.button("Next").tap()
+    assert not sheet.is_visible()
+    visit.find(".mlp-more > summary").tap()
+    visit.find(".mlp-more").get_by_label("λ in s").tap()
+    sheet.get_by_role("button", name="more by 0.1").tap()
+    assert f"J = {number(4.5, 5)}" in sheet.inner_text()
+    visit.find(".mlp-more").get_by_label("learning rate η").tap()
+    sheet.get_by_role("button", name="change the sign").tap()
+    assert "more than 0" in sheet.locator("[role=alert]").inner_text()
+    sheet.get_by_role("button", name="Close").tap()
+    assert not sheet.is_visible()
+
+
+def test_where_there_is_room_the_field_needs_no_sheet(visit: Visit) -> None:
+    visit.entry("W1", 1, 1).focus()
+    assert visit.entry("W1", 1, 1).evaluate("e => e.inputMode") == "decimal"
+    assert not visit.find(".mlp-sheet").is_visible() and visit.find(".mlp-lens .mlp-nudges").is_visible()
 
 
 def test_a_large_matrix_is_a_map_with_words(opens: Opens) -> None:

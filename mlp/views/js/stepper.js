@@ -297,6 +297,7 @@ class StepperView {
     this.head = headOf(this);
     this.controls = controlsOf(this);
     this.says = saysOf(this);
+    this.sheet = numberSheet(this);
     this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
     this.panels = [graphPanel, formulaPanel, numbersPanel, rulePanel, memoryPanel, codePanel, checkPanel].map((make) => make(this));
     const [graph, ...others] = this.panels.map((panel) => this.fold(panel));
@@ -304,7 +305,7 @@ class StepperView {
     this.root = element(
       "div",
       { class: "mlp-ui mlp-stepper", role: "group", "aria-label": `Stepper through ${unicodeName(this.lab.graph.objective)}`, tabindex: "-1" },
-      ...[this.head.element, graph, this.controls.element, this.says.element, card, ...others, this.status],
+      ...[this.head.element, graph, this.controls.element, this.says.element, card, ...others, this.sheet.element, this.status],
     );
     this.root.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys to the view
     place.replaceChildren(this.root);
@@ -357,6 +358,7 @@ class StepperView {
     const from = this.stop.phase;
     this.step = this.clamped(step);
     this.edited = null;
+    this.sheet.choose(null);
     if (this.model.get("step") !== this.step) {
       this.model.set("step", this.step);
       this.model.save_changes();
@@ -399,7 +401,10 @@ class StepperView {
 
   key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
-    if (event.key === "Escape") this.panels[0].closed();
+    if (event.key === "Escape") {
+      this.sheet.choose(null);
+      this.panels[0].closed();
+    }
     if (event.target.closest("input, select, textarea")) return;
     const keys = { ArrowLeft: this.step - 1, ArrowRight: this.step + 1, Home: 0, End: this.count - 1 };
     const box = event.target.closest(".mlp-scroll");
@@ -491,6 +496,7 @@ class StepperView {
     this.head.draw();
     this.controls.draw();
     this.says.draw();
+    this.sheet.draw();
     for (const panel of this.panels) {
       if (panel.fold.open) (panel[how] ?? panel.draw)();
     }
@@ -636,7 +642,8 @@ function outlookText(lab) {
 
 function rateField(view, complaint) {
   const id = uniqueId("rate");
-  const field = numberField("learning rate η", (number) => view.attempt(view.lab.setRate(number)), complaint, { id });
+  const take = (number) => view.attempt(view.lab.setRate(number));
+  const field = changeable(view, { label: "learning rate η", take, read: () => view.lab.lr, by: 0.01 }, complaint, { id });
   field.element.removeAttribute("aria-label");
   return { element: element("span", { class: "mlp-setting" }, element("label", { for: id }, "learning rate η"), field.element), show: field.show };
 }
@@ -988,7 +995,60 @@ function givenTables(view, lens) {
 
 /** A field for one entry of what the reader may change; with the focus, the entry goes under the lens. */
 function entryField(view, name, index, lens, complaint) {
-  return numberField(entryText(name, index), (number) => view.edit(name, index, number), complaint, { size: 4, onfocus: () => lens?.choose(name, index) });
+  const entry = { label: entryText(name, index), take: (number) => view.edit(name, index, number), read: () => entryOf(view.lab.values[name], index), by: 0.1 };
+  return changeable(view, entry, complaint, { size: 4 }, () => lens?.choose(name, index));
+}
+
+/** A field for a number of the reader's. On a phone the sheet comes with it, and the keyboard only for the sheet's. */
+function changeable(view, number, complaint, attributes, onfocus) {
+  const field = numberField(number.label, number.take, complaint, attributes);
+  field.element.addEventListener("focus", () => {
+    view.sheet.choose(number, field.element);
+    onfocus?.();
+  });
+  if (matchMedia(`(pointer: coarse) and ${NARROW}`).matches) field.element.inputMode = "none";
+  return field;
+}
+
+/** At the bottom of a phone's screen: −, the value, +, and the sign, which a phone's keys for numbers may lack. */
+function numberSheet(view) {
+  const complaint = complaintBox();
+  const [title, result] = [element("strong"), element("output")];
+  const place = element("section", { class: "mlp-sheet", hidden: true });
+  let [chosen, field] = [null, null];
+  const take = (number) => {
+    const reason = chosen.take(number);
+    complaint.say(reason && `${reason} It stays ${exactText(chosen.read())}.`);
+  };
+  const turn = (label, text, next) => button([icon(label), unseen(text)], () => take(Number(next(chosen.read()).toPrecision(12))), { class: "mlp-nudge" });
+  const close = button([icon("×"), unseen("Close")], () => leave(), { class: "mlp-close" });
+  const choose = (next, from = null) => {
+    if (chosen === next) return;
+    complaint.say(null);
+    chosen = next;
+    place.hidden = chosen === null;
+    if (place.hidden) return;
+    field = numberField(chosen.label, (number) => chosen.take(number), complaint, { "aria-label": `Value of ${chosen.label}` });
+    title.textContent = chosen.label;
+    place.setAttribute("aria-label", `Change ${chosen.label}`);
+    const less = turn("−", `less by ${format(chosen.by)}`, (number) => number - chosen.by);
+    const more = turn("+", `more by ${format(chosen.by)}`, (number) => number + chosen.by);
+    const row = element("div", { class: "mlp-sheet-row" }, less, field.element, more, turn("±", "change the sign", (number) => -number));
+    place.replaceChildren(element("p", {}, title, result, close), row, complaint.element);
+    draw();
+    from?.scrollIntoView({ block: "nearest" }); // not under the sheet
+  };
+  const leave = () => {
+    choose(null);
+    view.root.focus({ preventScroll: true });
+  };
+  const draw = () => {
+    if (chosen === null) return;
+    field.show(chosen.read());
+    const { graph, result: { J } } = view.lab;
+    write(result, `${unicodeName(graph.objective)} = ${format(J, 5)}`);
+  };
+  return { element: place, choose, draw };
 }
 
 /** "W⁽¹⁾ row 1, column 2". */
@@ -1033,8 +1093,9 @@ function knobsOf(view, complaint) {
     return Object.keys(attrs).map((attribute) => ({ k, attribute, label: `${symbolText(symbols?.[attribute] ?? "\\lambda")} in ${unicodeName(output)}` }));
   });
   for (const { k, attribute, label } of attributes) {
-    const field = numberField(label, (number) => view.attempt(view.lab.setAttribute(k, attribute, number)), complaint, { id: uniqueId("knob") });
     const read = () => view.lab.graph.equations[k].attrs[attribute];
+    const take = (number) => view.attempt(view.lab.setAttribute(k, attribute, number));
+    const field = changeable(view, { label, take, read, by: 0.1 }, complaint, { id: uniqueId("knob") });
     fields.push({ element: element("span", { class: "mlp-setting" }, element("label", { for: field.element.id }, label), field.element), refresh: () => field.show(read()) });
   }
   const rate = rateField(view, complaint);
@@ -1098,7 +1159,7 @@ function entryLens(view) {
   const nudge = (label, text, next) => button([icon(label), unseen(text)], () => set(next(value())), { class: "mlp-nudge" });
   const nudges = [nudge("−", "less by 0.1", (w) => w - 0.1), nudge("±", "change the sign", (w) => -w), nudge("+", "more by 0.1", (w) => w + 0.1)];
   const close = button([icon("×"), unseen("Close")], () => show(null), { class: "mlp-close" });
-  const box = element("section", { class: "mlp-lens", "aria-label": "One number", hidden: true }, close, element("p", {}, title, " ", ...nudges), chart, slider, complaint.element, facts);
+  const box = element("section", { class: "mlp-lens", "aria-label": "One number", hidden: true }, close, element("p", {}, title, " ", element("span", { class: "mlp-nudges" }, ...nudges)), chart, slider, complaint.element, facts);
   const show = (next) => {
     chosen = next;
     draw();
