@@ -296,6 +296,13 @@ def test_space_plays_where_no_control_has_the_focus(visit: Visit) -> None:
     assert visit.button("Pause").count() == 1
     visit.page.keyboard.press(" ")
     assert visit.button("Play").count() == 1
+    visit.find(".mlp-scrubber").focus()  # where it means nothing else
+    visit.page.keyboard.press(" ")
+    assert visit.button("Pause").count() == 1
+    visit.page.keyboard.press(" ")
+    visit.entry("W1", 1, 1).focus()
+    visit.page.keyboard.press(" ")
+    assert visit.button("Play").count() == 1
 
 
 def test_a_node_leads_to_the_step_that_made_it(visit: Visit) -> None:
@@ -698,6 +705,34 @@ def test_what_the_reader_opens_is_remembered(opens: Opens) -> None:
     visit.settle()
     visit.page.reload()
     assert visit.page.evaluate(opened) == ["Graph", "Formula", "Memory"]
+    visit.find(".mlp-panel-numbers summary").click()  # and what is opened again too
+    visit.find(".mlp-panel-memory summary").click()
+    visit.settle()
+    visit.page.reload()
+    assert visit.page.evaluate(opened) == ["Graph", "Formula", "Numbers"]
+
+
+def test_a_browser_that_may_not_remember_shows_the_view_all_the_same(opens: Opens) -> None:
+    visit = opens()
+    visit.page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
+    )
+    visit.page.reload()
+    visit.find(".mlp-panel-memory summary").click()
+    visit.button("Next").click()
+    assert visit.count == f"2 of {len(WALK)}" and "bytes are alive" in visit.find(".mlp-panel-memory").inner_text()
+
+
+def test_a_link_in_the_prose_leads_to_the_stepper_and_its_stop(opens: Opens) -> None:
+    space = '<p style="height: 3000px"><a href="#stepper:dJ-dW2">the gradient</a></p>'
+    visit = opens(space, Stepper(GRAPH, VALUES).island())
+    visit.page.get_by_role("link").click()
+    visit.settle()
+    assert visit.count == f"10 of {len(WALK)}"
+    top = visit.find(".mlp-head").bounding_box()
+    assert top is not None and -1 < top["y"] < 100
+    visit.page.keyboard.press("ArrowRight")  # the keys are the stepper's now
+    assert visit.count == f"11 of {len(WALK)}"
 
 
 @pytest.mark.parametrize(
@@ -793,6 +828,76 @@ def test_everyone_can_use_every_stop(opens: Opens, look: str) -> None:
         assert not wrong, "\n\n".join(wrong[:5])
 
 
+@pytest.mark.parametrize("look", ["light", "phone-dark"])
+def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
+    """Each panel open, each mistake, a card, a sheet, a refusal, an update, another activation, playing."""
+    graph, values = diamond()
+    visit = opens(Stepper(graph, values).island(), look=look, touch=look.startswith("phone"))
+    visit.page.set_viewport_size({"width": LOOKS[look][0], "height": 6000})
+    visit.page.evaluate(Axe().axe_script)
+    wrong: list[str] = []
+
+    def look_at(state: str) -> None:
+        visit.settle()
+        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, state
+        assert small_text(visit.page) == [], state
+        found = visit.page.evaluate(
+            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
+        )
+        wrong.extend(f"{state}, {v['id']}: {v['nodes'][0]['html'][:300]}" for v in found["violations"])
+
+    look_at("as it begins")
+    for panel in (*PANELS, "check"):
+        fold = visit.find(f".mlp-panel-{panel}")
+        if fold.get_attribute("open") is None:
+            fold.locator("> summary").click()
+            look_at(f"{panel} open")
+    visit.find(".mlp-more > summary").click()
+    look_at("everything to change")
+    walk = [stop.id for stop in stops(graph)]
+    for mistake, stop in {"overwrite": 12, "drop_phi": 13, "update_mid_pass": 12, "hasty_order": 13}.items():
+        visit.find(f"[data-mistake={mistake}]").click()
+        visit.go(stop)
+        look_at(f"{mistake} at {walk[stop]}")
+    visit.find("[data-mistake=hasty_order]").click()
+    visit.find(".mlp-panel-numbers td > input").focus()
+    look_at("an entry, its curve and its sheet")
+    visit.find(".mlp-panel-numbers td > input").fill("x")
+    look_at("a refusal")
+    if look.startswith("phone"):
+        visit.find(".mlp-sheet").get_by_role("textbox").fill("x")
+        look_at("a refusal in the sheet")
+    visit.go(len(walk) - 1)
+    visit.find(".mlp-update input").fill("0")
+    look_at("an update that is refused")
+    visit.find(".mlp-update input").fill("0.05")
+    visit.button("Update, and step again").click()
+    look_at("after an update")
+    visit.find(".mlp-more").get_by_label("activation").select_option("gelu")
+    look_at("another activation")
+    for name in ("W1", "h", "J"):
+        visit.find(f".mlp-node[data-variable={name}]").focus()
+        look_at(f"the card of {name}")
+    visit.button("Play").click()
+    look_at("playing")
+    assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("look", ["light", "phone-dark"])
+def test_everyone_can_use_an_outline_and_maps(opens: Opens, look: str) -> None:
+    for (graph, values), stop in [(deep(30), 40), (wide(), 1)]:
+        visit = opens(Stepper(graph, values, show=PANELS).island(), look=look)
+        visit.page.set_viewport_size({"width": LOOKS[look][0], "height": 6000})
+        visit.go(stop)
+        visit.page.evaluate(Axe().axe_script)
+        found = visit.page.evaluate(
+            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
+        )
+        assert [v["nodes"][0]["html"][:300] for v in found["violations"]] == []
+        assert small_text(visit.page) == []
+        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
 def small_text(page: Page, root: str = ".mlp-stepper") -> list[str]:
     """Text that is shown smaller than 11 pixels, in the picture too."""
     return page.evaluate(  # type: ignore[no-any-return]
@@ -882,13 +987,17 @@ def test_where_there_is_room_the_field_needs_no_sheet(visit: Visit) -> None:
 
 
 def test_a_large_matrix_is_a_map_with_words(opens: Opens) -> None:
-    graph = network([12, 9, 2], batch=3)
-    rng = np.random.default_rng(0)
-    values = graph.init(0) | {"x": rng.normal(size=(12, 3)), "y": rng.normal(size=(2, 3))}
+    graph, values = wide()
     visit = opens(Stepper(graph, values).island())
     assert visit.find(".mlp-map").locator("td").count() == 108
     words = visit.find(".mlp-array .mlp-caption").first.inner_text()
     assert "W⁽¹⁾ 9×12" in words and f"from {number(values['W1'].min())} to {number(values['W1'].max())}" in words
+
+
+def wide() -> tuple[Graph, Values]:
+    graph = network([12, 9, 2], batch=3)
+    rng = np.random.default_rng(0)
+    return graph, graph.init(0) | {"x": rng.normal(size=(12, 3)), "y": rng.normal(size=(2, 3))}
 
 
 def deep(depth: int, width: int = 3) -> tuple[Graph, Values]:

@@ -315,11 +315,11 @@ class StepperView {
   fold(panel) {
     const key = `mlp-view:${this.told.name}:open`;
     const first = matchMedia(NARROW).matches ? ["graph", "formula"].filter((name) => this.told.show.includes(name)) : this.told.show;
-    const open = (recalled(key) ?? {})[panel.key] ?? first.includes(panel.key);
+    const known = () => (recalled(key) ?? {})[panel.key] ?? first.includes(panel.key);
+    const open = known();
     panel.fold = element("details", { class: `mlp-panel mlp-panel-${panel.key}`, open }, element("summary", {}, panel.title), panel.body);
     panel.fold.addEventListener("toggle", () => {
-      if (panel.fold.open === open && !(recalled(key) ?? {})[panel.key]) return;
-      remember(key, { ...recalled(key), [panel.key]: panel.fold.open });
+      if (panel.fold.open !== known()) remember(key, { ...recalled(key), [panel.key]: panel.fold.open });
     });
     panel.fold.addEventListener("toggle", () => {
       if (!panel.fold.open) return panel.closed?.();
@@ -334,7 +334,10 @@ class StepperView {
     this.onValues = () => this.takeValues();
     this.onHash = () => {
       const stop = this.stopCalled(addressedStop(this.told.name));
-      if (stop >= 0) this.go(stop);
+      if (stop < 0) return;
+      this.go(stop); // a link in the prose leads here
+      this.root.scrollIntoView();
+      this.root.focus({ preventScroll: true });
     };
     this.model.on("change:step", this.onStep);
     this.model.on("change:values", this.onValues);
@@ -405,7 +408,8 @@ class StepperView {
       this.sheet.choose(null);
       this.panels[0].closed();
     }
-    if (event.target.closest("input, select, textarea")) return;
+    const isScrubbing = event.key === " " && event.target.matches(".mlp-scrubber");
+    if (event.target.closest("input, select, textarea") && !isScrubbing) return;
     const keys = { ArrowLeft: this.step - 1, ArrowRight: this.step + 1, Home: 0, End: this.count - 1 };
     const box = event.target.closest(".mlp-scroll");
     if (event.key in keys && !(box === event.target && scrolls(box))) this.go(keys[event.key]);
