@@ -13,6 +13,7 @@ from mlp.steps import Plan, Schedule, Step, schedule
 
 if TYPE_CHECKING:
     from mlp.check import GradientReport, check_gradients, check_vjp, jacobian, step_errors
+    from mlp.tangents import hvp, jvp
     from mlp.train import DivergenceError, History, adam, sgd
 
 # What runs a graph is imported at once. All else, submodules and the names below, is imported when first used: so the
@@ -33,7 +34,9 @@ _NAMES = {
     "check_gradients": "mlp.check",
     "check_vjp": "mlp.check",
     "explore": "mlp.views.explore",
+    "hvp": "mlp.tangents",
     "jacobian": "mlp.check",
+    "jvp": "mlp.tangents",
     "sgd": "mlp.train",
     "step_errors": "mlp.check",
 }
@@ -53,7 +56,9 @@ __all__ = [
     "adam",
     "check_gradients",
     "check_vjp",
+    "hvp",
     "jacobian",
+    "jvp",
     "network",
     "predict",
     "prepare",

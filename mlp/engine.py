@@ -33,15 +33,15 @@ LARGE = 100_000  # bytes: a gradient above this is not read once more where its 
 # --- running it, one array at a time --------------------------------------------------------------------------------
 
 
-def execute(steps: Schedule, arrays: dict[str, Array]) -> Iterator[Step]:
+def execute(steps: Schedule, arrays: dict[str, Array], dtype: str = "") -> Iterator[Step]:
     """Run the steps on ``arrays``: each adds what is born, is yielded when done, and then drops what is freed.
 
-    What is born is NaN until it is written, and what is freed is NaN again: a rule that does not write what it
-    should, or reads what it should not, cannot go unnoticed.
+    What is born is of the graph's dtype, or of ``dtype`` where one is given. It is NaN until it is written, and what is
+    freed is NaN again: a rule that does not write what it should, or reads what it should not, cannot go unnoticed.
     """
     for step in steps:
         for name in (*step.born, *step.workspace):
-            arrays[name] = np.full(steps.shapes[name], np.nan, steps.graph.dtype)
+            arrays[name] = np.full(steps.shapes[name], np.nan, dtype or steps.graph.dtype)
         with np.errstate(all="ignore"):  # what is not finite is reported by name, below
             for rule, names in step.calls:
                 rule(*[arrays[name] for name in names])

@@ -295,7 +295,8 @@ def scale(out: Array, factor: float) -> None:
 def squared_error(L: Array, o: Array, y: Array, difference: Array) -> None:
     """``½ ‖o − y‖² / n``."""
     np.subtract(o, y, out=difference)
-    L[()] = np.vdot(difference, difference) / (2 * o.shape[1])
+    flat = difference.reshape(-1)
+    L[()] = np.dot(flat, flat) / (2 * o.shape[1])
 
 
 def squared_error_vjp_output(out: Array, delta: Array, o: Array, y: Array) -> None:
@@ -365,7 +366,7 @@ def l2(s: Array, *weights: Array, weight_decay: float) -> None:
     total = 0.0
     for W in weights:
         flat = W.ravel(order="K")  # a view where W is contiguous, by rows or by columns
-        total += float(np.vdot(flat, flat))
+        total += np.dot(flat, flat).item()
     s[()] = 0.5 * weight_decay * total
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import mlp
 
-CORE = ("ops", "graph", "networks", "engine", "check", "train", "data", "examples", "plots")
+CORE = ("ops", "graph", "networks", "engine", "check", "tangents", "train", "data", "examples", "plots")
 HEAVY = {
     "graphviz",
     "pygraphviz",
