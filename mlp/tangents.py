@@ -2,9 +2,9 @@
 
 Every number carries its rate of change along the direction, its tangent, in its imaginary part: ``a + iεb``, with an ε
 so small that its square is nothing beside 1. Then ``(a + iεb)(c + iεd) = ac + iε(ad + bc)`` is the product rule,
-``tanh(a + iεb) = tanh(a) + iεb tanh'(a)`` the chain rule, and the rules of `ops` compute both parts as they are (Martins
-et al., 2003). Nothing is subtracted, so no digits are lost: unlike a difference, the result is exact but for rounding.
-The schedules are the engine's own.
+``tanh(a + iεb) = tanh(a) + iεb tanh'(a)`` the chain rule: the rules of `ops` compute both parts as they are (Martins et
+al., 2003). Nothing is subtracted, so no digits are lost: unlike a difference, the result is exact but for rounding. The
+schedules are the engine's own.
 """
 
 from collections.abc import Mapping
