@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import html
+import re
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -52,6 +57,12 @@ def backward_bias(x, y, W1, b1, W2, b2, lam):
     o = (W2 @ h + b2 - y) / x.shape[1]
     z = W2.T @ o * (1 - h**2)
     return z @ x.T + lam * W1, z.sum(axis=1, keepdims=True), o @ h.T + lam * W2, o.sum(axis=1, keepdims=True)
+
+
+def rows(X, Y, W1, W2, lam):
+    H = np.tanh(X @ W1)
+    delta = (H @ W2 - Y) / len(X)
+    return X.T @ (delta @ W2.T * (1 - H**2)) + lam * W1, H.T @ delta + lam * W2
 
 
 def differences(J, W, h):
@@ -159,6 +170,7 @@ SOLUTIONS: dict[str, Any] = {
     "grad-W2": grad_W2,
     "grad-W1": grad_W1,
     "backward-bias": backward_bias,
+    "rows": rows,
     "diamond": lambda W2, h, delta, mu: (W2.T @ delta + mu * h, (W2.T @ delta + mu * h) * (1 - h**2)),
     "twice": 4,
     "evaluator": evaluator,
@@ -170,6 +182,7 @@ SOLUTIONS: dict[str, Any] = {
     "operations": lambda K, w, n: (K * w * w * n, (3 * K - 1) * w * w * n, 2 * K * w * w * n),
     "checkpointed": checkpointed,
     "hessian-vector": lambda gradient, w, v, h: (gradient(w + h * v) - gradient(w - h * v)) / (2 * h),
+    "crossing": lambda widths, n, k: (2 * n * widths[k], 2 * sum(a * b for a, b in pairwise(widths))),
 }
 # Wrong answers as readers write them, and the words that must be said.
 WRONG: list[tuple[str, Any, str]] = [
@@ -234,6 +247,12 @@ WRONG: list[tuple[str, Any, str]] = [
     ),
     ("backward-bias", lambda *args: changed(args, lambda z, o: (z, o)), "the sum over the examples is missing"),
     ("backward-bias", lambda *args: changed(args, lambda z, o: (z.sum(1), o.sum(1))), "keepdims=True"),
+    (
+        "rows",
+        lambda *args: [grad.T for grad in rows(*args)],
+        "∂J/∂W1: has shape (7, 5), expected (5, 7): it is transposed",
+    ),
+    ("rows", lambda X, Y, W1, W2, lam: rows(X, Y, W1, W2, lam / len(X)), "∂J/∂W1, ∂J/∂W2: λ is divided by n"),
     ("diamond", lambda W2, h, delta, mu: (mu * h, mu * h * (1 - h**2)), "= in place of +="),
     ("diamond", lambda W2, h, delta, mu: (W2.T @ delta, W2.T @ delta * (1 - h**2)), "r reads h too"),
     ("diamond", lambda W2, h, delta, mu: (W2.T @ delta + mu * h, W2.T @ delta * (1 - h**2)), "∂J/∂z: it was passed on"),
@@ -280,7 +299,22 @@ WRONG: list[tuple[str, Any, str]] = [
     ("hessian-vector", lambda gradient, w, v, h: (gradient(w + h * v) - gradient(w)) / h, "only forwards"),
     ("hessian-vector", lambda gradient, w, v, h: gradient(v), "nudge w along v"),
     ("hessian-vector", lambda gradient, w, v, h: (gradient(w) * v).sum(), "a number"),
+    (
+        "crossing",
+        lambda widths, n, k: (n * widths[k], 2 * sum(a * b for a, b in pairwise(widths))),
+        "layers: only forward",
+    ),
+    (
+        "crossing",
+        lambda widths, n, k: (2 * n * widths[k], sum(a * b for a, b in pairwise(widths))),
+        "batch: only one way",
+    ),
 ]
+
+
+def told(report: mlp.exercises.Report) -> str:
+    """A report as one line."""
+    return " ".join(str(report).split())
 
 
 def one_entry(W):
@@ -327,6 +361,34 @@ def in_mid_pass(x, y, W1, W2, lam, lr):
     return W1 - lr * (W2.T @ delta * (1 - h**2) @ x.T + lam * W1), W2
 
 
+# --- the pool, as it is committed ----------------------------------------------------------------------------------
+
+
+def test_the_pool_checks_everything_and_its_solutions_are_right() -> None:
+    """Its cells run in order: each exercise of the table is there, first answered wrongly, then rightly."""
+    notebook = nbformat.read(Path(__file__).parents[1] / "book" / "exercises.ipynb", as_version=4)
+    space: dict[str, Any] = {}
+    reports: list[mlp.exercises.Report] = []
+    space["display"] = lambda *things: None
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        *first, last = ast.parse(cell.source.replace("from IPython.display import display\n", "")).body
+        exec(compile(ast.Module(first, []), cell.id, "exec"), space)
+        if "check(" in cell.source:
+            assert isinstance(last, ast.Expr), "a cell shows what the check says"
+            report = eval(compile(ast.Expression(last.value), cell.id, "eval"), space)
+            folded = "hide-cell" in cell.metadata.get("tags", ())
+            assert report.ok == folded, str(report)
+            reports.append(report)
+    assert [report.name for report in reports[::2]] == [report.name for report in reports[1::2]]
+    assert {report.name for report in reports} == set(EXERCISES)
+    assert not any("raised" in str(report) and "Recursion" not in str(report) for report in reports)
+
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+
 def test_every_exercise_is_solved_here_and_fooled_at_least_twice() -> None:
     assert tuple(SOLUTIONS) == mlp.exercises.names() == tuple(EXERCISES)
     assert {name for name in SOLUTIONS if sum(name == other for other, _, _ in WRONG) < 2} == set()
@@ -343,7 +405,7 @@ def test_a_right_answer_passes(name: str) -> None:
 def test_a_wrong_answer_is_told_its_mistake(name: str, answer: Any, words: str) -> None:
     report = check(name, answer)
     assert not report.ok
-    assert words in str(report)
+    assert words in told(report)
 
 
 @pytest.mark.parametrize("name", [name for name, exercise in EXERCISES.items() if isinstance(exercise, Code)])
@@ -360,7 +422,7 @@ def test_every_listed_mistake_is_wrong_and_is_the_one_that_is_named(name: str) -
 
         report = check(name, answer)
         assert not report.ok, words
-        assert words in str(report), f"{words}\n{report}"
+        assert words in told(report), f"{words}\n{report}"
 
 
 @pytest.mark.parametrize("name", [name for name, exercise in EXERCISES.items() if isinstance(exercise, Value)])
@@ -370,7 +432,7 @@ def test_every_listed_wrong_value_is_named(name: str) -> None:
     for words, wrong in exercise.mistakes:
         answer = wrong if not isinstance(exercise.expected, frozenset) else exercise.expected ^ {wrong}
         report = check(name, answer)
-        assert not report.ok and words in str(report)
+        assert not report.ok and words in told(report)
 
 
 @pytest.mark.parametrize("name", [name for name, exercise in EXERCISES.items() if isinstance(exercise, Code)])
@@ -412,15 +474,28 @@ def test_sizes_differ_so_that_nothing_fits_by_accident(name: str) -> None:
 def test_a_bad_answer_is_told_what_is_wrong_with_it(answer: Any, words: str) -> None:
     report = check("grad-W1", answer)
     assert not report.ok
-    assert words in str(report)
+    assert words in told(report)
     assert repr(report) == str(report)
+
+
+def test_a_report_fits_a_page() -> None:
+    for name in EXERCISES:
+        assert max(map(len, str(check(name)).splitlines())) <= 74
+
+
+def test_a_report_in_a_page_says_the_same_and_nothing_in_it_is_markup() -> None:
+    report = check("twice", "<b>four</b>")
+    page = report._repr_html_()
+    assert "&lt;b&gt;four" in page and "<b>" not in page
+    text = html.unescape(re.sub(r"<[^>]+>", " ", page))
+    assert "".join(text.split()) == "".join(str(report).split())
 
 
 def test_an_unfinished_function_is_not_called_wrong() -> None:
     def unfinished(x: Any, y: Any, W1: Any, W2: Any, lam: Any) -> Any:
         raise NotImplementedError
 
-    assert "not finished yet" in str(check("grad-W1", unfinished))
+    assert "not finished yet" in told(check("grad-W1", unfinished))
 
 
 def test_several_results_come_as_a_tuple_a_list_or_a_dict() -> None:
@@ -428,9 +503,9 @@ def test_several_results_come_as_a_tuple_a_list_or_a_dict() -> None:
     assert check(
         "forward", lambda *args: dict(zip("ozh", np.roll(np.array(forward(*args), object), 1), strict=True))
     ).ok
-    assert "expected 3 things, z, h, o; received 2 things" in str(check("forward", lambda *args: forward(*args)[:2]))
-    assert "received one ndarray" in str(check("forward", lambda *args: forward(*args)[0]))
-    assert "received a dict of z" in str(check("forward", lambda *args: {"z": 1}))
+    assert "expected 3 things, z, h, o; received 2 things" in told(check("forward", lambda *args: forward(*args)[:2]))
+    assert "received one ndarray" in told(check("forward", lambda *args: forward(*args)[0]))
+    assert "received a dict of z" in told(check("forward", lambda *args: {"z": 1}))
 
 
 @pytest.mark.parametrize(
@@ -448,7 +523,7 @@ def test_several_results_come_as_a_tuple_a_list_or_a_dict() -> None:
 )
 def test_values_of_another_kind_are_refused_in_words(name: str, answer: Any, words: str) -> None:
     report = check(name, answer)
-    assert not report.ok and words in str(report)
+    assert not report.ok and words in told(report)
 
 
 def test_values_may_be_lists_arrays_and_numpy_numbers() -> None:
@@ -458,7 +533,7 @@ def test_values_may_be_lists_arrays_and_numpy_numbers() -> None:
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_names() -> None:
-    with pytest.raises(ValueError, match=r"name: expected one of forward, .*hessian-vector, received 'nonsense'"):
+    with pytest.raises(ValueError, match=r"name: expected one of forward, .*crossing, received 'nonsense'"):
         check("nonsense", 1)
 
 

@@ -7,7 +7,9 @@ A wrong answer is compared with all of them, and with the expected one transpose
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from math import isfinite
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from mlp.text import number
 
 Parts = dict[str, Any]
 Found = tuple[dict[str, Any], Parts, Parts]  # the arguments of a call, what is expected, what was received
+WIDTH = 74  # columns, as the book's code has
 RELATIVE = 1e-7  # in float64 the same formula in another order is off by 1e-15, a centred difference by 1e-10
 FACTORS = {2.0: "twice", 0.5: "half of"}
 
@@ -41,13 +44,20 @@ class Report:
     lines: tuple[str, ...]
 
     def __str__(self) -> str:
-        """The verdict, then a line for each finding."""
+        """The verdict and the findings, in lines that fit a page."""
         head, *more = self.lines
-        return "\n".join([f"{'✓' if self.ok else '✗'} {self.name}: {head}", *(f"  {line}" for line in more)])
+        lines = [f"{'✓' if self.ok else '✗'} {self.name}: {head}", *(f"  {line}" for line in more)]
+        return "\n".join(fill(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
 
     def __repr__(self) -> str:
         """As `print` shows it."""
         return str(self)
+
+    def _repr_html_(self) -> str:
+        """For pages and notebooks: paragraphs, whose lines break where the screen ends."""
+        head, *more = self.lines
+        marked = [f"{'✓' if self.ok else '✗'} <strong>{escape(self.name)}</strong>: {escape(head)}", *map(escape, more)]
+        return f'<div class="mlp-report">{"".join(f"<p>{line}</p>" for line in marked)}</div>'
 
 
 @dataclass(frozen=True)

@@ -413,6 +413,53 @@ SOFTMAX = Code(
 )
 
 
+def _row_cases() -> Iterator[Args]:
+    for seed, (d, m, q, n) in enumerate(SIZES):
+        rng = np.random.default_rng(seed)
+        sizes = {"X": (n, d), "Y": (n, q), "W1": (d, m), "W2": (m, q)}
+        yield {name: rng.normal(size=size) for name, size in sizes.items()} | {"lam": 0.05 + rng.uniform()}
+
+
+def _rows(X: Array, Y: Array, W1: Array, W2: Array, lam: float) -> Parts:
+    run = _run(X.T, Y.T, lam, "tanh", W1=W1.T, W2=W2.T)
+    return {f"∂J/∂{name}": run[f"dJ/d{name}"].T for name in ("W1", "W2")}
+
+
+def _rows_with(
+    slope: Slope = _right_slope, share: Callable[[Array], float] | None = None, decay: float | None = 1.0
+) -> Callable[..., Parts]:
+    def wrong(X: Array, Y: Array, W1: Array, W2: Array, lam: float) -> Parts:
+        n = len(X)
+        Z = X @ W1
+        H = np.tanh(Z)
+        delta = (H @ W2 - Y) * (share(X) if share else 1 / n)
+        back = delta @ W2.T * slope(Z, H)
+        scale = lam / n if decay is None else lam * decay
+        return {"∂J/∂W1": X.T @ back + scale * W1, "∂J/∂W2": H.T @ delta + scale * W2}
+
+    return wrong
+
+
+ROWS = Code(
+    "Rows are examples: X is (n, d), Z = X W1 with W1 (d, m), H = tanh(Z), O = H W2 with W2 (m, q). L is the mean of "
+    "½‖o − y‖² over n examples, and s = (λ/2)(‖W1‖² + ‖W2‖²). Compute both gradients.",
+    "f(X, Y, W1, W2, lam) -> ∂J/∂W1, ∂J/∂W2",
+    _row_cases,
+    _rows,
+    (
+        (
+            "it is divided by the number of columns; the examples are the rows.",
+            _rows_with(share=lambda X: 1 / X.shape[1]),
+        ),
+        ("1/n is missing: L is a mean over the examples.", _rows_with(share=lambda X: 1.0)),
+        ("λ is divided by n: only the loss is a mean over the examples.", _rows_with(decay=None)),
+        ("λW is missing: a weight reaches J through the regulariser too.", _rows_with(decay=0.0)),
+        (NO_SLOPE, _rows_with(slope=lambda Z, H: np.ones_like(H))),
+        (AT_H, _rows_with(slope=lambda Z, H: 1 - np.tanh(H) ** 2)),
+    ),
+)
+
+
 # --- single rules ---------------------------------------------------------------------------------------------------
 
 
@@ -1000,6 +1047,51 @@ BYTES = Code(
 )
 
 
+def _crossing_cases() -> Iterator[Args]:
+    for widths, n, k in (([7, 5, 3, 4], 2, 1), ([4, 9, 6, 8, 2], 5, 3), ([11, 8, 7, 3, 2], 13, 2)):
+        yield {"widths": widths, "n": n, "k": k}
+
+
+def _crossing(widths: Sequence[int], n: int, k: int) -> Parts:
+    graph = network(widths, n, "tanh")
+    value = graph.variables[f"h{k}"].shape
+    weights = sum(int(np.prod(graph.variables[name].shape)) for name in graph.parameters)
+    return {"layers": 2 * int(np.prod(value)), "batch": 2 * weights}
+
+
+CROSSING = Code(
+    "Two machines train a network of these widths with n examples. How many numbers travel in a step, both ways "
+    "together, if the first k layers are on one machine and the rest on the other? And how many if each has the whole "
+    "network and half of the examples, and they send each other their gradients?",
+    "f(widths, n, k) -> layers, batch",
+    _crossing_cases,
+    _crossing,
+    (
+        (
+            "only forward is counted; a cotangent of the same shape comes back.",
+            lambda widths, n, k: {"layers": n * widths[k]},
+        ),
+        ("n is missing: every example has its own values at the cut.", lambda widths, n, k: {"layers": 2 * widths[k]}),
+        (
+            "that is the value before layer k; it is layer k's output that crosses.",
+            lambda widths, n, k: {"layers": 2 * n * widths[k - 1]},
+        ),
+        (
+            "no weight and no gradient of a weight leaves its machine: count the value at the cut and its cotangent.",
+            lambda widths, n, k: {"layers": 2 * _pairs(widths)},
+        ),
+        (
+            "only one way is counted: each sends its gradient to the other.",
+            lambda widths, n, k: {"batch": _pairs(widths)},
+        ),
+        (
+            "a gradient has its weight's shape; the examples are summed over before it is sent.",
+            lambda widths, n, k: {"batch": 2 * n * _pairs(widths)},
+        ),
+    ),
+)
+
+
 def _operation_cases() -> Iterator[Args]:
     for K, w, n in ((4, 9, 5), (7, 6, 2), (3, 10, 8)):
         yield {"K": K, "w": w, "n": n}
@@ -1209,6 +1301,7 @@ EXERCISES: dict[str, Code | Value] = {
     "grad-W2": GRAD_W2,
     "grad-W1": GRAD_W1,
     "backward-bias": BACKWARD_BIAS,
+    "rows": ROWS,
     "diamond": DIAMOND,
     "twice": VALUES["twice"],
     "evaluator": EVALUATOR,
@@ -1220,4 +1313,5 @@ EXERCISES: dict[str, Code | Value] = {
     "operations": OPERATIONS,
     "checkpointed": CHECKPOINTED,
     "hessian-vector": HESSIAN,
+    "crossing": CROSSING,
 }
