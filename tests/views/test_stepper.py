@@ -6,6 +6,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -136,3 +137,15 @@ def test_the_script_asks_for_nothing() -> None:
     script = bundle.page_script()
     for word in ("import(", "import ", "eval(", "innerHTML", "http://cdn", "https://"):
         assert word not in script, word
+
+
+def test_no_views_style_reaches_into_another_view() -> None:
+    """A class that a view's own sheet styles wherever it stands is in no other view's script."""
+    folder = files("mlp.views") / "js"
+    scripts = {name: (folder / name).read_text("utf-8") for name in bundle.FRAGMENTS}
+    used = {name: set(re.findall(r"\bmlp-[a-z-]*[a-z]", text)) for name, text in scripts.items()}
+    for sheet in bundle.STYLES[1:]:
+        own = set(re.findall(r"^\.(mlp-[\w-]+)", (folder / sheet).read_text("utf-8"), re.MULTILINE)) - {"mlp-ui"}
+        assert own
+        for script in used.keys() - {sheet.replace(".css", ".js"), "kit.js"}:
+            assert not own & used[script], (sheet, script)

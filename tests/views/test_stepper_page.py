@@ -609,6 +609,10 @@ def test_the_ledger_says_what_is_kept_and_why(visit: Visit) -> None:
     visit.open_all()
     visit.go(3)
     memory = visit.find(".mlp-panel-memory")
+    bars = {"later": "dotted", "kept": "solid", "freed": "dashed"}  # three kinds, each with its own outline
+    for state, outline in bars.items():
+        bar = memory.locator(f".mlp-life.mlp-{state}").first
+        assert bar.is_visible() and bar.evaluate("b => getComputedStyle(b).borderTopStyle") == outline
     rows = {row.split("\t")[0].split()[0]: row for row in memory.locator("tbody tr").all_inner_texts()}
     assert "freed: after stop 2: relu's backward asks h instead" in rows["z"]
     assert "kept: stop 10 multiplies by it and stop 12 asks where it was positive" in rows["h"]
@@ -931,6 +935,23 @@ def test_on_a_phone_back_and_next_stay_at_the_bottom(opens: Opens) -> None:
     visit.page.evaluate("scrollTo(0, 900)")
     box = visit.button("Next").bounding_box()
     assert box is not None and 844 - 60 <= box["y"] + box["height"] <= 844
+
+
+def test_on_a_phone_all_lives_share_one_axis_of_time(opens: Opens) -> None:
+    visit = opens(Stepper(GRAPH, VALUES, show=PANELS, name="axis").island(), look="phone")
+    visit.open_all()
+    tracks = visit.page.evaluate(
+        "[...document.querySelectorAll('.mlp-track')].map(t => { const b = t.getBoundingClientRect();"
+        " return [b.left, b.width]; })"
+    )
+    assert len(tracks) > 20 and all(track == tracks[0] for track in tracks) and tracks[0][1] > 150
+
+
+def test_what_is_said_of_instalments_looks_like_the_rest(visit: Visit) -> None:
+    visit.go(12)
+    visit.open_all()
+    shown = """s => { const c = getComputedStyle(document.querySelector(s)); return [c.color, c.fontSize]; }"""
+    assert visit.page.evaluate(shown, ".mlp-panel-rule p") == visit.page.evaluate(shown, ".mlp-panel-memory p")
 
 
 def test_on_a_phone_a_number_is_changed_by_a_sheet(opens: Opens) -> None:

@@ -1257,7 +1257,7 @@ function curveChart(lab, { name, index, centre }, w, slopes) {
 // --- the local rule and the instalments ------------------------------------------------------------------------------
 
 function rulePanel(view) {
-  const body = element("div", { class: "mlp-rule" });
+  const body = element("div", { class: "mlp-shares" });
   const draw = () => {
     const { stop } = view;
     const names = [...new Set(view.steps.map(({ variable }) => variable))].slice(0, AT_ONCE);
