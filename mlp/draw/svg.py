@@ -60,22 +60,23 @@ RULES = """
 .mlp-svg .mlp-node.mlp-current .mlp-outline{stroke:var(--mlp-n);stroke-width:4;fill:var(--mlp-n);fill-opacity:.12}
 .mlp-svg .mlp-node.mlp-written:not(.mlp-final) .mlp-outline{stroke-dasharray:6 3.5}
 """
-# In a picture of both directions: which of them shows, and what a script can say of a node.
+# In a picture of both directions: which of them shows, and what a script can say of a node. The selectors outweigh those
+# above, which every other picture of the page brings again.
 RULES_BOTH = """
-.mlp-both:not([data-direction=backward]) .mlp-when-backward,\
-.mlp-both[data-direction=backward] .mlp-when-forward,.mlp-corner,.mlp-badge{display:none}
-.mlp-both .mlp-unused-backward{--mlp-n:var(--mlp-f)}
-.mlp-both[data-direction=backward] .mlp-unused-backward .mlp-label{opacity:.75}
-.mlp-both[data-direction=backward] .mlp-unused-backward .mlp-outline{stroke:var(--mlp-x)}
-.mlp-both .mlp-cotangent .mlp-when-forward .mlp-label{fill:currentColor}
-.mlp-both .mlp-outline{pointer-events:all}
-.mlp-both .mlp-edge.mlp-current .mlp-backward .mlp-line{stroke-width:2}
-.mlp-both .mlp-edge.mlp-current .mlp-head{stroke:var(--mlp-n);stroke-width:1.6;stroke-linejoin:round}
-.mlp-both .mlp-node.mlp-filled .mlp-outline{fill:var(--mlp-n);fill-opacity:.12}
-.mlp-both .mlp-filled .mlp-corner{display:inline;fill:var(--mlp-n)}
-.mlp-both .mlp-node.mlp-pending .mlp-outline{stroke:var(--mlp-n);stroke-dasharray:6 3.5}
-.mlp-both .mlp-node.mlp-guilty .mlp-outline{stroke:var(--mlp-w);stroke-width:4;fill:var(--mlp-w);fill-opacity:.08}
-.mlp-both .mlp-guilty .mlp-badge{display:inline;fill:var(--mlp-w);\
+.mlp-svg.mlp-both:not([data-direction=backward]) .mlp-when-backward,\
+.mlp-svg.mlp-both[data-direction=backward] .mlp-when-forward,.mlp-corner,.mlp-badge{display:none}
+.mlp-svg.mlp-both .mlp-unused-backward{--mlp-n:var(--mlp-f)}
+.mlp-svg.mlp-both[data-direction=backward] .mlp-unused-backward .mlp-label{opacity:.75}
+.mlp-svg.mlp-both[data-direction=backward] .mlp-unused-backward .mlp-outline{stroke:var(--mlp-x)}
+.mlp-svg.mlp-both .mlp-cotangent .mlp-when-forward .mlp-label{fill:currentColor}
+.mlp-svg.mlp-both .mlp-outline{pointer-events:all}
+.mlp-svg.mlp-both .mlp-edge.mlp-current .mlp-backward .mlp-line{stroke-width:2}
+.mlp-svg.mlp-both .mlp-edge.mlp-current .mlp-head{stroke:var(--mlp-n);stroke-width:1.6;stroke-linejoin:round}
+.mlp-svg.mlp-both .mlp-node.mlp-filled .mlp-outline{fill:var(--mlp-n);fill-opacity:.12}
+.mlp-svg.mlp-both .mlp-filled .mlp-corner{display:inline;fill:var(--mlp-n)}
+.mlp-svg.mlp-both .mlp-node.mlp-pending .mlp-outline{stroke:var(--mlp-n);stroke-dasharray:6 3.5}
+.mlp-svg.mlp-both .mlp-node.mlp-guilty .mlp-outline{stroke:var(--mlp-w);stroke-width:4;fill:var(--mlp-w);fill-opacity:.08}
+.mlp-svg.mlp-both .mlp-guilty .mlp-badge{display:inline;fill:var(--mlp-w);\
 stroke:var(--mlp-k);stroke-width:2;stroke-linecap:round}
 """
 
