@@ -60,8 +60,8 @@ RULES = """
 .mlp-svg .mlp-node.mlp-current .mlp-outline{stroke:var(--mlp-n);stroke-width:4;fill:var(--mlp-n);fill-opacity:.12}
 .mlp-svg .mlp-node.mlp-written:not(.mlp-final) .mlp-outline{stroke-dasharray:6 3.5}
 """
-# In a picture of both directions: which of them shows, and what a script can say of a node. The selectors outweigh those
-# above, which every other picture of the page brings again.
+# In a picture of both directions: which of them shows, and what a script can say of a node. The selectors outweigh
+# those above, which every other picture of the page brings again.
 RULES_BOTH = """
 .mlp-svg.mlp-both:not([data-direction=backward]) .mlp-when-backward,\
 .mlp-svg.mlp-both[data-direction=backward] .mlp-when-forward,.mlp-corner,.mlp-badge{display:none}
@@ -75,7 +75,8 @@ RULES_BOTH = """
 .mlp-svg.mlp-both .mlp-node.mlp-filled .mlp-outline{fill:var(--mlp-n);fill-opacity:.12}
 .mlp-svg.mlp-both .mlp-filled .mlp-corner{display:inline;fill:var(--mlp-n)}
 .mlp-svg.mlp-both .mlp-node.mlp-pending .mlp-outline{stroke:var(--mlp-n);stroke-dasharray:6 3.5}
-.mlp-svg.mlp-both .mlp-node.mlp-guilty .mlp-outline{stroke:var(--mlp-w);stroke-width:4;fill:var(--mlp-w);fill-opacity:.08}
+.mlp-svg.mlp-both .mlp-node.mlp-guilty .mlp-outline{stroke:var(--mlp-w);stroke-width:4;\
+fill:var(--mlp-w);fill-opacity:.08}
 .mlp-svg.mlp-both .mlp-guilty .mlp-badge{display:inline;fill:var(--mlp-w);\
 stroke:var(--mlp-k);stroke-width:2;stroke-linecap:round}
 """

@@ -17,6 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from mlp import network, trace, value_and_grad
+from mlp.draw import to_svg
 from mlp.draw.labels import unicode_name
 from mlp.engine import Trace
 from mlp.examples import diamond, running_example
@@ -1137,3 +1138,12 @@ def test_the_page_script_stays_small() -> None:
 def test_what_is_no_script_is_not_shipped() -> None:
     with pytest.raises(Exception, match="could not be read"):
         minified("const half = ;")
+
+
+def test_labels_keep_their_colour_beside_other_pictures(opens: Opens) -> None:
+    """Every inline picture brings the rules for all pictures again; the stepper's own must still outweigh them."""
+    visit = opens(Stepper(GRAPH, VALUES).island(), f"<figure>{to_svg(GRAPH)}</figure>")
+    fill = "label => [getComputedStyle(label).fill, getComputedStyle(label).color]"
+    label = visit.page.locator('.mlp-stepper [data-variable="o"] .mlp-when-forward .mlp-label').first
+    shown, ink = label.evaluate(fill)
+    assert shown == ink
