@@ -1002,6 +1002,30 @@ def test_on_a_phone_a_number_is_changed_by_a_sheet(opens: Opens) -> None:
     assert not sheet.is_visible()
 
 
+@pytest.mark.parametrize("position", [0, 6, 12])
+def test_on_a_phone_whatever_has_the_focus_can_be_seen(opens: Opens, position: int) -> None:
+    """By the keyboard through everything, all panels open: never off the screen, under the bar or under the sheet."""
+    visit = opens(Stepper(GRAPH, VALUES, step=position, name="seen").island(), look="phone")
+    visit.open_all()
+    seen = 0
+    while True:
+        visit.page.keyboard.press("Tab")
+        label, top, is_inside, is_there = visit.page.evaluate(
+            """() => {
+              const e = document.activeElement, {left, top, width, height} = e.getBoundingClientRect();
+              const hit = document.elementFromPoint(left + width / 2, top + Math.min(height, 40) / 2);
+              const own = e === hit || e.contains(hit) || e.matches(".mlp-node") && hit?.closest(".mlp-graph-box");
+              const isInside = left >= 0 && left + width <= 391;
+              return [e.getAttribute("aria-label") ?? e.textContent, top, isInside, Boolean(own)];
+            }"""
+        )
+        if visit.page.evaluate("!document.activeElement.closest('.mlp-stepper')"):
+            break
+        seen += 1
+        assert is_there and is_inside and 0 <= top < 844, label
+    assert seen > 60
+
+
 def test_where_there_is_room_the_field_needs_no_sheet(visit: Visit) -> None:
     visit.entry("W1", 1, 1).focus()
     assert visit.entry("W1", 1, 1).evaluate("e => e.inputMode") == "decimal"

@@ -676,7 +676,11 @@ function nodesOf(svg, view, card) {
     const name = node.dataset.variable;
     if (!(name in view.lab.shapes)) continue;
     variables.set(name, node);
-    furnished(node, { tabindex: 0, role: "button", onfocus: () => card.show(name), onclick: () => visit(view, name, card), onkeydown: pressed }, []);
+    const focused = () => {
+      card.show(name);
+      if (node.matches(":focus-visible")) centre(node, svg.parentNode); // by keyboard: a finger's node stays under the finger
+    };
+    furnished(node, { tabindex: 0, role: "button", onfocus: focused, onclick: () => visit(view, name, card), onkeydown: pressed }, []);
   }
   const operators = [...svg.querySelectorAll(".mlp-node:not([data-variable])")].map((node) => ({ node, holds: equationsOf(node.dataset) }));
   const edges = [...svg.querySelectorAll(".mlp-edge")];
@@ -1007,8 +1011,8 @@ function entryField(view, name, index, lens, complaint) {
 function changeable(view, number, complaint, attributes, onfocus) {
   const field = numberField(number.label, number.take, complaint, attributes);
   field.element.addEventListener("focus", () => {
+    onfocus?.(); // may open something above the field
     view.sheet.choose(number, field.element);
-    onfocus?.();
   });
   if (matchMedia(`(pointer: coarse) and ${NARROW}`).matches) field.element.inputMode = "none";
   return field;
