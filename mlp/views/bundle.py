@@ -9,7 +9,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-FRAGMENTS = ("evaluator.js", "kit.js", "stepper.js", "one_weight.js", "chain_rule.js", "question.js")
+FRAGMENTS = ("evaluator.js", "kit.js", "stepper.js", "one_weight.js", "chain_rule.js", "question.js", "memory.js")
 STYLES = ("views.css", "one_weight.css", "chain_rule.css", "question.css")
 
 

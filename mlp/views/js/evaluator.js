@@ -176,7 +176,9 @@ function oneHot(y) {
  * attrs) is the instalment that the input's cotangent receives: from delta, the cotangent of the output, and from what
  * the rule `saves` (argument numbers, "out", OWN). A variadic operator has one for all its inputs; null says that there
  * is no derivative. `corner`: two slopes where the input is 0. `requires`: by argument number, what tells what is wrong
- * with that input's values, or null.
+ * with that input's values, or null. The account of memory reads `workspace`, from the shapes of the inputs (of a VJP,
+ * of delta and of what it saves) to those of temporary arrays; `flops`, where an operator takes more than one operation
+ * an entry; and `vanishes`, whether with these numbers the value is 0.
  */
 const OPS = {
   __proto__: null, // as in `dictionary`
@@ -188,6 +190,7 @@ const OPS = {
       { saves: [0], rule: (delta, [W]) => product(transposed(W), delta) },
     ],
     variadic: false,
+    flops: ([W, x]) => 2 * W[0] * W[1] * x[1],
   },
 
   bias: {
@@ -232,7 +235,8 @@ const OPS = {
 
   gelu: {
     forward: ([z]) => elementwise(gelu, z),
-    vjps: [{ saves: [0], rule: (delta, [z]) => elementwise((delta, z) => delta * geluSlope(z), delta, z) }],
+    vjps: [{ saves: [0], rule: (delta, [z]) => elementwise((delta, z) => delta * geluSlope(z), delta, z), workspace: ([, z]) => [z, z] }],
+    workspace: ([z]) => [z],
     variadic: false,
     activation: true,
   },
@@ -247,6 +251,7 @@ const OPS = {
       { saves: [0, 1], rule: (delta, [o, y]) => times(minus(o, y), delta.data[0] / o.shape[1]) },
       { saves: [0, 1], rule: (delta, [o, y]) => times(minus(y, o), delta.data[0] / o.shape[1]) },
     ],
+    workspace: ([o]) => [o],
     variadic: false,
     loss: true,
   },
@@ -257,7 +262,15 @@ const OPS = {
       const logs = sumsOfExp(logits).map(Math.log);
       return scalar((sumOf(logs.length, (j) => logs[j]) - dot(y, logits)) / o.shape[1]);
     },
-    vjps: [{ saves: [0, 1], rule: (delta, [o, y]) => times(minus(softmax(o), y), delta.data[0] / o.shape[1]) }, null],
+    vjps: [
+      {
+        saves: [0, 1],
+        rule: (delta, [o, y]) => times(minus(softmax(o), y), delta.data[0] / o.shape[1]),
+        workspace: ([, o]) => [o, [1, o[1]]],
+      },
+      null,
+    ],
+    workspace: ([o]) => [o, [1, o[1]]],
     variadic: false,
     loss: true,
     requires: { 1: oneHot },
@@ -269,6 +282,7 @@ const OPS = {
     },
     vjps: [{ saves: [OWN], rule: (delta, [W], { weight_decay }) => times(W, delta.data[0] * weight_decay) }],
     variadic: true,
+    vanishes: ({ weight_decay }) => weight_decay === 0,
   },
 
   add: {
