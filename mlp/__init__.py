@@ -27,6 +27,7 @@ _NAMES = {
     "DivergenceError": "mlp.train",
     "GradientReport": "mlp.check",
     "History": "mlp.train",
+    "MemoryView": "mlp.views.memory",
     "OneWeight": "mlp.views.one_weight",
     "Question": "mlp.views.question",
     "Stepper": "mlp.views.stepper",

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 FRAGMENTS = ("evaluator.js", "kit.js", "stepper.js", "one_weight.js", "chain_rule.js", "question.js", "memory.js")
-STYLES = ("views.css", "one_weight.css", "chain_rule.css", "question.css")
+STYLES = ("views.css", "one_weight.css", "chain_rule.css", "question.css", "memory.css")
 
 
 @cache

@@ -387,21 +387,24 @@ def check_name(name: str) -> None:
         raise ValueError(f"name: expected a letter, then letters, digits or '-', received {name!r}")
 
 
+def who(view: str, name: str) -> dict[str, Any]:
+    """What every state begins with: what it is, and what it is called in the page."""
+    check_name(name)
+    return {"format": FORMAT, "version": VERSION, "view": view, "name": name}
+
+
 def head(graph: Graph, values: Mapping[str, Array], *, view: str, name: str) -> dict[str, Any]:
-    """What every view is told: who it is, the graph, and the values.
+    """What a view of a graph is told: who it is, the graph, and the values.
 
     Raises
     ------
     TypeError, ValueError, FloatingPointError
         As `value_and_grad`, which is run once to check the values; for a name that no address could hold.
     """
-    check_name(name)
+    told = who(view, name)
     value_and_grad(graph, values)
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "view": view,
-        "name": name,
+        **told,
         "graph": json.loads(graph.to_json()),
         "values": {given: values[given].tolist() for given in graph.given},
     }

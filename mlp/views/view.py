@@ -1,4 +1,4 @@
-"""What all views have in common: a widget with the values as a trait, an inert island for pages, and a text."""
+"""What all views have in common: a widget, an inert island for pages, and a text; of a graph, the values as a trait."""
 
 import base64
 from abc import abstractmethod
@@ -18,7 +18,61 @@ from mlp.views import bundle
 from mlp.views.state import to_json
 
 
-class View(anywidget.AnyWidget):
+class Island(anywidget.AnyWidget):
+    """A widget that is also an inert figure, for pages and front ends without a kernel, and a text.
+
+    Parameters
+    ----------
+    told : dict
+        What it is told, as ``mlp.views.state`` makes it.
+    **traits
+        First values of its traits.
+    """
+
+    _esm = bundle.module()
+    _css = bundle.style()
+    state = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, told: dict[str, Any], **traits: Any) -> None:
+        self._told = told
+        super().__init__(state=to_json(told), **traits)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget, and for those who cannot show one the island and the text."""
+        live = super()._repr_mimebundle_(**kwargs)
+        data, metadata = live if live is not None else ({}, {})
+        return {**data, "text/html": self.island(), "text/plain": self.text()}, metadata
+
+    def island(self) -> str:
+        """An inert figure with the picture, and the state beside it, which the book's page script brings to life."""
+        told = {**self._told, **self._now()}
+        words, still, inline = self._pictures()
+        image = base64.b64encode(still.encode()).decode()
+        return (
+            f'<figure class="mlp-view" data-view="{told["view"]}" id="{escape(told["name"])}">'
+            f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{image}">'
+            f"<figcaption>{escape(self._caption())}</figcaption>"
+            f'<script type="application/json">{to_json({"state": told, "svg": inline})}</script></figure>'
+        )
+
+    @abstractmethod
+    def text(self) -> str:
+        """What the view shows, in words."""
+
+    @abstractmethod
+    def _now(self) -> dict[str, Any]:
+        """The traits, as an island keeps them."""
+
+    @abstractmethod
+    def _pictures(self) -> tuple[str, str, str]:
+        """The first picture in words, as SVG that stands alone, and as SVG to be put into a page."""
+
+    @abstractmethod
+    def _caption(self) -> str:
+        """The island's caption."""
+
+
+class View(Island):
     """A view of one graph and its values.
 
     Parameters
@@ -30,15 +84,11 @@ class View(anywidget.AnyWidget):
         First values of its other traits.
     """
 
-    _esm = bundle.module()
-    _css = bundle.style()
-    state = traitlets.Unicode().tag(sync=True)
     values = traitlets.Dict().tag(sync=True)
 
     def __init__(self, graph: Graph, told: dict[str, Any], **traits: Any) -> None:
         self.graph = graph
-        self._told = told
-        super().__init__(state=to_json(told), values=told["values"], **traits)
+        super().__init__(told, values=told["values"], **traits)
 
     @traitlets.validate("values")
     def _valid_values(self, proposal: Any) -> dict[str, Any]:
@@ -67,36 +117,9 @@ class View(anywidget.AnyWidget):
             expected = f"{name}: expected numbers of shape {shape}, as an array or nested lists"
             raise ValueError(f"{expected}, received {repr(value)[:60]}") from None
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widget, and for those who cannot show one the island and the text."""
-        live = super()._repr_mimebundle_(**kwargs)
-        data, metadata = live if live is not None else ({}, {})
-        return {**data, "text/html": self.island(), "text/plain": self.text()}, metadata
-
-    def island(self) -> str:
-        """An inert figure with the picture, and the state beside it, which the book's page script brings to life."""
-        told = {**self._told, "values": self.values, **self._place()}
-        words, still, inline = self._pictures()
-        image = base64.b64encode(still.encode()).decode()
-        return (
-            f'<figure class="mlp-view" data-view="{told["view"]}" id="{escape(told["name"])}">'
-            f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{image}">'
-            f"<figcaption>{escape(self._caption())}</figcaption>"
-            f'<script type="application/json">{to_json({"state": told, "svg": inline})}</script></figure>'
-        )
-
-    @abstractmethod
-    def text(self) -> str:
-        """What the view shows, in words."""
+    def _now(self) -> dict[str, Any]:
+        return {"values": self.values, **self._place()}
 
     @abstractmethod
     def _place(self) -> dict[str, Any]:
         """Where the reader is: the traits that an island keeps beside the values."""
-
-    @abstractmethod
-    def _pictures(self) -> tuple[str, str, str]:
-        """The first picture in words, as SVG that stands alone, and as SVG to be put into a page."""
-
-    @abstractmethod
-    def _caption(self) -> str:
-        """The island's caption."""

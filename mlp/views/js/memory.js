@@ -2,13 +2,15 @@
  * Memory: every byte of a training step from a few settings, without running it, and what to do where it does not fit.
  *
  * The first half is mlp/networks.py, mlp/steps.py, mlp/memory.py and two plans of mlp/checkpoint.py once more, for the
- * networks that `network` makes; a browser test holds it to them, to the byte. The second half is the view.
+ * networks that `network` makes; a browser test holds it to them, to the byte. The second half is the view, whose words
+ * come with its state.
  */
 
 // --- the account -----------------------------------------------------------------------------------------------------
 
 const KINDS = ["parameters", "inputs", "gradients", "optimizer", "kept", "workspace"];
-const [WORKSPACE, INSTALMENT] = ["workspace", "an instalment"];
+const GRADIENTS = 2;
+const OPTIMIZER = 3;
 
 /** The graph of `network(widths, batch, …)`. */
 function networkOf(widths, batch, { activation, loss, bias, weight_decay }) {
@@ -38,191 +40,561 @@ function networkOf(widths, batch, { activation, loss, bias, weight_decay }) {
   return { variables, equations, objective: "J", output: "o" };
 }
 
+/** Every array by name, values and cotangents: its shape, and its kind as a place in KINDS. */
+function arraysOf(graph) {
+  const found = new Map();
+  for (const { name, shape, role } of graph.variables) {
+    found.set(name, { shape, kind: { parameter: 0, intermediate: 4 }[role] ?? 1 });
+    found.set(cotangentName(graph, name), { shape, kind: GRADIENTS });
+  }
+  return found;
+}
+
 /**
- * One pass as turns, [phase, equation], and from when to when each array exists. `policy` is "predict", "keep_all",
- * "residuals", or a whole number k: keep every k-th layer's value, and compute the others again.
+ * The steps of one pass, and with each the arrays that are born with it and those that nobody reads after it; and what
+ * the caller brings. `policy` is "predict", "keep_all", "residuals", or a whole number k: keep every k-th layer's value
+ * and compute the others again. Sizes play no part: a pass holds for other widths and batches too.
  */
-class Pass {
-  constructor(graph, policy) {
-    this.graph = graph;
-    this.policy = policy;
-    this.variables = new Map(graph.variables.map((variable) => [variable.name, variable]));
-    const [reached, leading] = [descendantsOf(graph, parametersOf(graph)), ancestorsOf(graph, graph.objective)];
-    this.needsGradient = (name) => reached.has(name) && leading.has(name);
-    const used = policy === "predict" ? ancestorsOf(graph, graph.output) : this.variables;
-    this.needed = graph.variables.filter(({ name }) => this.isGiven(name) && used.has(name)).map(({ name }) => name);
-    this.steps = this.withLifetimes(this.stepsOf(this.turns(used)));
-  }
+function passOf(graph, policy) {
+  const { equations, objective } = graph;
+  const arrays = arraysOf(graph);
+  const isGiven = (name) => arrays.get(name).kind < GRADIENTS;
+  const reached = descendantsOf(graph, parametersOf(graph));
+  const leading = ancestorsOf(graph, objective);
+  const needsGradient = (name) => reached.has(name) && leading.has(name);
+  const used = policy === "predict" ? ancestorsOf(graph, graph.output) : arrays;
+  const brought = graph.variables.map(({ name }) => name).filter((name) => isGiven(name) && used.has(name));
 
-  /** The same pass over arrays of other sizes. */
-  resized(graph) {
-    const variables = new Map(graph.variables.map((variable) => [variable.name, variable]));
-    return Object.assign(Object.create(Pass.prototype), this, { graph, variables });
-  }
-
-  isGiven(name) {
-    return this.variables.has(name) && this.variables.get(name).role !== "intermediate";
-  }
-
-  turns(used) {
-    const { equations } = this.graph;
-    const all = [...equations.keys()];
-    const going = (phase, some) => some.map((k) => [phase, k]);
-    const back = (some) => going("backward", [...some].reverse().filter((k) => this.needsGradient(equations[k].output)));
-    if (this.policy === "predict") return going("forward", all.filter((k) => used.has(equations[k].output)));
-    if (typeof this.policy === "string") return [...going("forward", all), ...back(all)];
-    const starts = all.filter((k) => equations[k].op === "matmul");
-    const layers = starts.map((start, k) => all.slice(k ? start : 0, starts[k + 1]));
-    const turns = going("forward", all);
-    const segments = Math.ceil(layers.length / this.policy);
-    for (let k = segments - 1; k >= 0; k--) {
-      const segment = layers.slice(k * this.policy, (k + 1) * this.policy);
-      // The last segment has just run; the value of a segment's last layer was kept.
-      if (k < segments - 1) turns.push(...going("forward", [...segment.slice(0, -1).flat(), ...this.refill(segment.at(-1))]));
-      turns.push(...back(segment.flat()));
-    }
-    return turns;
-  }
+  /** What a VJP reads besides the cotangent. */
+  const saved = (equation, argnum) => {
+    const { inputs, output } = equation;
+    const sources = { [OWN]: inputs[argnum], out: output };
+    return needsGradient(inputs[argnum]) ? vjpOf(equation, argnum).saves.map((what) => inputs[what] ?? sources[what]) : [];
+  };
 
   /** Of a layer's equations, those that make what its VJPs read, besides its input and its value, which are there. */
-  refill(layer) {
-    const { equations } = this.graph;
-    const wanted = new Set(layer.flatMap((k) => equations[k].inputs.flatMap((_, argnum) => this.saved(equations[k], argnum))));
-    [equations[layer[0]].inputs[1], equations[layer.at(-1)].output].forEach((name) => wanted.delete(name));
+  const refill = (layer) => {
+    const wanted = new Set(layer.flatMap((k) => equations[k].inputs.flatMap((_, argnum) => saved(equations[k], argnum))));
+    wanted.delete(equations[layer[0]].inputs[1]);
+    wanted.delete(equations[layer.at(-1)].output);
     const makers = [...layer].reverse().filter((k) => {
       if (wanted.has(equations[k].output)) equations[k].inputs.forEach((name) => wanted.add(name));
       return wanted.has(equations[k].output);
     });
     return makers.reverse();
-  }
+  };
 
-  /** The arrays that a VJP reads besides the cotangent; none where there is no way back. */
-  saved(equation, argnum) {
-    const name = equation.inputs[argnum];
-    if (!this.needsGradient(name)) return [];
-    const sources = { [OWN]: name, out: equation.output };
-    return vjpOf(equation, argnum).saves.map((what) => equation.inputs[what] ?? sources[what]);
-  }
-
-  stepsOf(turns) {
-    const { graph } = this;
-    const owed = new Map();
-    for (const [phase, k] of turns) {
-      if (phase === "backward") graph.equations[k].inputs.forEach((name) => owed.set(name, (owed.get(name) ?? 0) + 1));
+  const turns = [];
+  const forward = (some) => turns.push(...some.map((k) => ({ k, isBack: false })));
+  const backward = (some) => turns.push(...some.filter((k) => needsGradient(equations[k].output)).reverse().map((k) => ({ k, isBack: true })));
+  const all = [...equations.keys()];
+  forward(all.filter((k) => used.has(equations[k].output)));
+  if (typeof policy === "number") {
+    const starts = all.filter((k) => equations[k].op === "matmul");
+    const layers = starts.map((start, k) => all.slice(start, starts[k + 1]));
+    for (let start = Math.floor((layers.length - 1) / policy) * policy; start >= 0; start -= policy) {
+      const segment = layers.slice(start, start + policy);
+      // The last segment has just run; the value of a segment's last layer was kept.
+      if (start + policy < layers.length) forward([...segment.slice(0, -1).flat(), ...refill(segment.at(-1))]);
+      backward(segment.flat());
     }
-    const started = new Set(); // arrays that hold a value, or an instalment that is not 0
-    const steps = [];
-    for (const [phase, k] of turns) {
-      const equation = graph.equations[k];
-      const { op, inputs, output, attrs } = equation;
-      const vanishes = OPS[op].vanishes?.(attrs) ?? false;
-      if (phase === "forward") {
-        const work = (shape) => OPS[op].workspace?.(inputs.map(shape)) ?? [];
-        steps.push({ phase, equation, writes: output, reads: inputs, makes: true, again: started.has(output), work, added: null });
-        started.add(output);
-        continue;
-      }
-      inputs.forEach((name, argnum) => {
-        if (!this.needsGradient(name)) return;
-        owed.set(name, owed.get(name) - 1);
-        const writes = cotangentName(graph, name);
-        const saved = this.saved(equation, argnum);
-        const first = !started.has(writes);
-        const vjp = vjpOf(equation, argnum);
-        const work = (shape) => (vanishes ? [] : vjp.workspace?.([output, ...saved].map(shape)) ?? []);
-        // An instalment of 0 is not added, and makes no array, unless there is no other.
-        const makes = !vanishes || (first && owed.get(name) === 0);
-        const added = vanishes || first ? null : name; // whose cotangent receives an instalment more
-        steps.push({ phase, equation, writes, reads: [cotangentName(graph, output), ...saved], makes, again: false, work, added });
-        if (!vanishes) started.add(writes);
-      });
-    }
-    return steps;
-  }
+  } else if (policy !== "predict") backward(all);
 
-  /** With each step the arrays that are born with it, and those that nobody reads after it. */
-  withLifetimes(steps) {
-    const { graph, policy } = this;
-    const results = new Set(policy === "predict" ? [graph.output] : [graph.objective, ...parametersOf(graph).map((name) => cotangentName(graph, name))]);
-    const lives = [];
-    const current = new Map(); // the life that an array is in: one that is written again begins a new one
-    steps.forEach(({ phase, reads, writes, makes }, index) => {
-      for (const name of makes ? [...reads, writes] : reads) {
-        if (this.isGiven(name)) continue;
-        if (!current.has(name) || (phase === "forward" && name === writes)) {
-          current.set(name, { name, first: index });
-          lives.push(current.get(name));
-        }
-        current.get(name).last = index;
-      }
+  const owed = new Map(); // instalments still to come
+  for (const { k, isBack } of turns) if (isBack) equations[k].inputs.forEach((name) => owed.set(name, (owed.get(name) ?? 0) + 1));
+  const started = new Set(); // arrays that hold a value, or an instalment that is not 0
+  const steps = [];
+  const step = (more) => steps.push({ born: [], freed: [], ...more });
+  for (const { k, isBack } of turns) {
+    const { op, inputs, output, attrs } = equations[k];
+    if (!isBack) {
+      step({ phase: "forward", op, inputs, again: started.has(output), reads: inputs, writes: output, makes: true, sized: inputs, workspace: OPS[op].workspace });
+      started.add(output);
+      continue;
+    }
+    const vanishes = OPS[op].vanishes?.(attrs) ?? false;
+    inputs.forEach((name, argnum) => {
+      if (!needsGradient(name)) return;
+      owed.set(name, owed.get(name) - 1);
+      const [delta, writes] = [output, name].map((what) => cotangentName(graph, what));
+      const reads = [delta, ...saved(equations[k], argnum)];
+      const isFirst = !started.has(writes);
+      // An instalment of 0 is not added, and makes no array, unless there is no other.
+      const makes = !vanishes || (isFirst && owed.get(name) === 0);
+      const workspace = vanishes ? undefined : vjpOf(equations[k], argnum).workspace;
+      step({ phase: "backward", reads, writes, makes, sized: reads, workspace, adds: !vanishes && !isFirst });
+      if (!vanishes) started.add(writes);
     });
-    const found = steps.map((step) => ({ ...step, born: [], freed: [] }));
-    for (const life of lives) {
-      found[life.first].born.push(life.name);
-      if (results.has(life.name) && current.get(life.name) === life) continue;
-      const isKept = policy === "keep_all" && this.variables.has(life.name);
-      found[isKept ? steps.length - 1 : life.last].freed.push(life.name);
+  }
+
+  const results = new Set(policy === "predict" ? [graph.output] : [objective, ...parametersOf(graph).map((name) => cotangentName(graph, name))]);
+  const lives = [];
+  const current = new Map(); // the life that an array is in: one that is written again begins a new one
+  steps.forEach(({ phase, reads, writes, makes }, index) => {
+    for (const name of makes ? [...reads, writes] : reads) {
+      if (isGiven(name)) continue;
+      if (!current.has(name) || (phase === "forward" && name === writes)) {
+        current.set(name, { name });
+        lives.push(current.get(name));
+        steps[index].born.push(name);
+      }
+      current.get(name).last = index;
     }
-    return found;
+  });
+  for (const life of lives) {
+    if (results.has(life.name) && current.get(life.name) === life) continue;
+    const isKept = policy === "keep_all" && arrays.get(life.name).kind !== GRADIENTS;
+    steps[isKept ? steps.length - 1 : life.last].freed.push(life.name);
   }
-
-  /** The shape of a value, or of a cotangent. */
-  shape(array) {
-    return (this.variables.get(array) ?? this.variables.get(array.slice(array.indexOf("/d") + 2))).shape;
-  }
-
-  kind(array) {
-    const variable = this.variables.get(array);
-    return variable ? { parameter: 0, intermediate: 4 }[variable.role] ?? 1 : 2;
-  }
-
-  /**
-   * What exists while each step runs, in bytes: `bytes` in the order of KINDS, their `total`, and `made`: [name, shape] of
-   * what begins with it, workspace last. `optimizer` is how many arrays of its own it keeps for each parameter, and how
-   * many it needs during the update; null without an update.
-   */
-  events(itemsize, optimizer) {
-    const shapeOf = (array) => this.shape(array);
-    const bytesOf = (shape) => itemsize * entries(shape);
-    const sum = (sizes) => sizes.reduce((total, size) => total + size, 0);
-    const parameters = parametersOf(this.graph).map((name) => bytesOf(this.shape(name)));
-    const now = KINDS.map(() => 0);
-    const count = (names, sign) => names.forEach((name) => (now[this.kind(name)] += sign * bytesOf(this.shape(name))));
-    const found = [];
-    const event = (phase, what, born, work) => {
-      const bytes = [...now.slice(0, -1), sum(work.map(([, shape]) => bytesOf(shape)))];
-      const made = [...born.map((name) => [name, this.shape(name)]), ...work];
-      found.push({ index: found.length, phase, what, bytes, total: sum(bytes), made });
-    };
-    count(this.needed, 1);
-    now[KINDS.indexOf("optimizer")] = (optimizer?.[0] ?? 0) * sum(parameters);
-    for (const { phase, writes, born, freed, work, added } of this.steps) {
-      count(born, 1);
-      const temporary = work(shapeOf).map((shape) => [WORKSPACE, shape]);
-      event(phase, writes, born, added ? [...temporary, [INSTALMENT, this.shape(added)]] : temporary);
-      count(freed, -1);
-    }
-    if (optimizer) event("update", "parameters", [], Array(optimizer[1]).fill([WORKSPACE, [Math.max(...parameters) / itemsize]]));
-    return found;
-  }
-
-  /** Floating-point operations of the equations that run once more, and of one forward pass. */
-  flops() {
-    const total = { again: 0, once: 0 };
-    for (const { phase, equation: { op, inputs }, again } of this.steps) {
-      if (phase === "backward") continue;
-      const shapes = inputs.map((name) => this.shape(name));
-      total[again ? "again" : "once"] += OPS[op].flops?.(shapes) ?? Math.max(...shapes.map(entries));
-    }
-    return total;
-  }
+  return { steps, brought };
 }
 
-function entries(shape) {
+/**
+ * What exists while each step of a pass runs, and during the update: `bytes` in the order of KINDS, their `total`, and
+ * `made`, the arrays that begin with it, [name, bytes], those without a name at last: workspace. `optimizer` is how many
+ * arrays it keeps for each parameter, and how many it needs during the update; null without an update.
+ */
+function eventsOf({ steps, brought }, graph, itemsize, optimizer) {
+  const arrays = arraysOf(graph);
+  const shapeOf = (name) => arrays.get(name).shape;
+  const size = (name) => itemsize * entriesIn(shapeOf(name));
+  const parameters = parametersOf(graph).map(size);
+  const now = KINDS.map(() => 0);
+  const count = (names, sign) => names.forEach((name) => (now[arrays.get(name).kind] += sign * size(name)));
+  const found = [];
+  const event = (phase, what, born, work) => {
+    const bytes = [...now.slice(0, -1), sumOf(work.length, (k) => work[k])];
+    const made = [...born.map((name) => [name, size(name)]), ...work.map((bytes) => ["", bytes])];
+    found.push({ index: found.length, phase, what, bytes, total: sumOf(bytes.length, (k) => bytes[k]), made });
+  };
+  count(brought, 1);
+  now[OPTIMIZER] = (optimizer?.[0] ?? 0) * sumOf(parameters.length, (k) => parameters[k]);
+  for (const { phase, writes, born, freed, sized, workspace, adds } of steps) {
+    count(born, 1);
+    const work = (workspace?.(sized.map(shapeOf)) ?? []).map((shape) => itemsize * entriesIn(shape));
+    event(phase, writes, born, adds ? [...work, size(writes)] : work);
+    count(freed, -1);
+  }
+  if (optimizer) event("update", "parameters", [], Array(optimizer[1]).fill(Math.max(...parameters)));
+  return found;
+}
+
+/** Floating-point operations of the equations that run once more, as a part of one forward pass. */
+function extraOf({ steps }, graph) {
+  const arrays = arraysOf(graph);
+  const total = [0, 0];
+  for (const { phase, op, inputs, again } of steps) {
+    if (phase === "backward") continue;
+    const shapes = inputs.map((name) => arrays.get(name).shape);
+    total[Number(again)] += OPS[op].flops?.(shapes) ?? Math.max(...shapes.map(entriesIn));
+  }
+  return total[1] / total[0];
+}
+
+function entriesIn(shape) {
   return shape.reduce((product, count) => product * count, 1);
 }
 
 /** The first event at which most bytes exist. */
 function peakOf(events) {
   return events.reduce((most, event) => (event.total > most.total ? event : most));
+}
+
+// --- the view --------------------------------------------------------------------------------------------------------
+
+const MEGABYTE = 1e6;
+const STACK = [0, 1, 3, 4, 2, 5]; // of KINDS, from the bottom up: first what is always there
+
+class MemoryView {
+  constructor(model, place, told) {
+    this.model = model;
+    this.told = told;
+    this.passes = new Map();
+    this.past = []; // settings to which Undo goes back
+    this.settings = model.get("settings") ?? told.settings;
+    const reason = this.refusal(this.settings);
+    if (reason) throw new RangeError(`The data of this view is damaged. ${reason}`);
+    this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+    this.parts = [memoryHeadOf, memorySettingsOf, memoryChartOf, waysOutOf].map((make) => make(this));
+    const attributes = { class: "mlp-ui mlp-memory", role: "group", "aria-label": "Memory of a training step" };
+    place.replaceChildren(element("div", attributes, ...this.parts.map((part) => part.element), this.status));
+    this.listener = () => this.takeSettings();
+    model.on("change:settings", this.listener);
+    this.redraw();
+  }
+
+  end() {
+    clearTimeout(this.timer);
+    this.parts.forEach((part) => part.end?.());
+    this.model.off("change:settings", this.listener);
+  }
+
+  /** Words that came with the state, with what goes into their {slots}. */
+  say(key, slots) {
+    return this.told.words[key].replace(/{(\w+)}/g, (_, slot) => slots[slot]);
+  }
+
+  /** What is wrong with settings, in a sentence; null if nothing is. */
+  refusal(settings) {
+    const { limits, choices } = this.told;
+    for (const [key, most] of Object.entries(limits)) {
+      const number = settings[key];
+      if (!(Number.isInteger(number) && number > 0 && number <= most)) return this.say(key === "budget" ? key : "whole", { most: most.toLocaleString("en") });
+    }
+    for (const [key, names] of Object.entries(choices)) if (!names.includes(settings[key])) return `${key}: ${settings[key]}?`;
+    const { depth, batch, machines, micro_batches, policy } = settings;
+    if (machines * micro_batches > batch) return this.say("few", settings);
+    return depth === 1 && /sqrt|every/.test(policy) ? this.say("single") : null;
+  }
+
+  takeSettings() {
+    const settings = this.model.get("settings");
+    if (isSame(settings, this.settings) || this.refusal(settings)) return;
+    this.settings = settings;
+    this.redraw();
+  }
+
+  /** Change some settings: null, or why not. What is changed several times in a row is undone at once. */
+  change(some, key = null) {
+    const settings = { ...this.settings, ...some };
+    const reason = this.refusal(settings);
+    if (reason || isSame(settings, this.settings)) return reason;
+    if (key === null || key !== this.key) this.past.push(this.settings);
+    this.key = key;
+    this.set(settings);
+    return null;
+  }
+
+  undo() {
+    this.key = null;
+    if (this.past.length) this.set(this.past.pop());
+  }
+
+  set(settings) {
+    this.settings = settings;
+    this.model.set("settings", settings);
+    this.model.save_changes();
+    this.redraw();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => write(this.status, this.say("peak", this.peak) + this.verdict), SAY_AFTER);
+  }
+
+  /** What settings take: on one machine, in one pass over `part` examples, with the sums of gradients if there are any. */
+  account(settings, part = partOf(settings)) {
+    const { depth, width, policy, dtype } = settings;
+    const plan = { sqrt: Math.ceil(Math.sqrt(depth)), every: settings.segment }[policy] ?? policy;
+    const graph = networkOf(Array(depth + 1).fill(width), part, settings);
+    const key = JSON.stringify([plan, graph.equations]);
+    if (this.passes.size > 8) this.passes.clear();
+    if (!this.passes.has(key)) this.passes.set(key, passOf(graph, plan));
+    const pass = this.passes.get(key);
+    const isTraining = policy !== "predict";
+    const events = eventsOf(pass, graph, this.told.itemsizes[dtype], isTraining ? this.told.optimizers[settings.optimizer] : null);
+    const [weights] = eventsOf({ steps: [], brought: parametersOf(graph) }, graph, this.told.itemsizes[dtype], [0, 0]);
+    if (isTraining && settings.micro_batches > 1) {
+      for (const event of events) {
+        event.bytes[GRADIENTS] += weights.total;
+        event.total += weights.total;
+      }
+    }
+    return { pass, graph, events, weights: weights.total, peak: peakOf(events) };
+  }
+
+  redraw() {
+    const { budget } = this.settings;
+    this.found = this.account(this.settings);
+    const { events, peak } = this.found;
+    this.stop = events.find(({ total }) => total > budget) ?? null;
+    this.look = this.stop ?? peak;
+    this.peak = { bytes: bytesText(peak.total), where: this.where(peak) };
+    this.verdict = this.stop ? this.outText() : this.say("fits", { budget: bytesText(budget) });
+    this.parts.forEach((part) => part.draw());
+  }
+
+  where(event) {
+    return this.say(event.phase === "update" ? "update" : "step", { ...event, array: arrayText(event.what) });
+  }
+
+  /** Where the budget is crossed, and by what. */
+  outText() {
+    const { what, total, made } = this.stop;
+    let now = total - sumOf(made.length, (k) => made[k][1]);
+    const slots = { ...this.stop, there: bytesText(now) };
+    if (now > this.settings.budget) return this.say("before", slots);
+    const [name, bytes] = made.find(([, bytes]) => (now += bytes) > this.settings.budget);
+    return this.say("out", { ...slots, array: name ? arrayText(name) : `workspace for ${arrayText(what)}`, bytes: bytesText(bytes) });
+  }
+}
+
+VIEWS.memory = (model, place, told) => {
+  const view = new MemoryView(model, place, told);
+  return () => view.end();
+};
+
+function isSame(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** How many examples one pass takes. */
+function partOf({ batch, machines, micro_batches }) {
+  return Math.ceil(Math.ceil(batch / machines) / micro_batches);
+}
+
+/** ∂J/∂z⁽²⁾ for "dJ/dz2". */
+function arrayText(array) {
+  const [above, below] = array.split("/d");
+  return below ? `∂${unicodeName(above.slice(1))}/∂${unicodeName(below)}` : unicodeName(array);
+}
+
+function memoryHeadOf(view) {
+  const peak = element("strong", { class: "mlp-objective" });
+  const where = element("span", { class: "mlp-changes" });
+  const verdict = element("p", { class: "mlp-words" });
+  const undo = button([icon("↶"), " Undo"], () => view.undo(), { class: "mlp-undo" });
+  const reset = button([icon("↺"), " Reset"], () => view.change(view.told.settings), { class: "mlp-reset" });
+  const draw = () => {
+    const { settings, stop, past, told } = view;
+    const part = partOf(settings);
+    write(peak, `Peak ${view.peak.bytes}`);
+    write(where, `at ${view.peak.where}${part < settings.batch ? view.say("part", { ...settings, part }) : ""}`);
+    write(verdict, view.verdict);
+    verdict.classList.toggle("mlp-wrong", stop !== null);
+    undo.setAttribute("aria-disabled", String(!past.length)); // not `disabled`, which would drop the focus
+    reset.setAttribute("aria-disabled", String(isSame(settings, told.settings)));
+  };
+  const row = element("div", { class: "mlp-top" }, peak, where, element("span", { class: "mlp-links" }, undo, reset));
+  return { element: element("div", {}, row, verdict), draw, undo };
+}
+
+// --- its settings ----------------------------------------------------------------------------------------------------
+
+function memorySettingsOf(view) {
+  const { limits, choices, words, settings } = view.told;
+  const complaint = complaintBox();
+  const change = (key, value) => {
+    const reason = view.change({ [key]: value }, key);
+    complaint.say(reason);
+    if (reason) draw();
+  };
+  const field = (key, label, unit = 1, attributes = {}) => {
+    return numberField(label, (number) => view.change({ [key]: unit === 1 ? number : Math.round(number * unit) }, key), complaint, attributes);
+  };
+  /** A number as a field and as a slider, which goes over `stops`. */
+  const dial = (key, label, stops, unit = 1) => {
+    const input = field(key, label, unit);
+    const slider = element("input", { type: "range", max: stops.length - 1, "aria-label": `Slide ${label}`, oninput: () => change(key, stops[slider.value]) });
+    const drawDial = () => {
+      const number = view.settings[key];
+      input.show(number / unit);
+      slider.value = stops.filter((stop) => stop <= number).length - 1;
+      slider.setAttribute("aria-valuetext", unit === 1 ? number : bytesText(number));
+    };
+    return { element: element("div", { class: "mlp-dial" }, element("span", { "aria-hidden": "true" }, label), input.element, slider), draw: drawDial };
+  };
+  const pick = (key) => {
+    const made = choice(key, choices[key].map((name) => [name, words[name] ?? name]), (name) => change(key, name));
+    return { element: made.element, draw: () => (made.select.value = view.settings[key]) };
+  };
+  const count = (key, label) => {
+    const input = field(key, label);
+    const shown = element("span", { class: "mlp-setting" }, element("span", { "aria-hidden": "true" }, label), input.element);
+    return { element: shown, draw: () => input.show(view.settings[key]) };
+  };
+  const tick = (key, label, on, off) => {
+    const box = element("input", { type: "checkbox", onchange: () => change(key, box.checked ? on : off) });
+    return { element: element("label", { class: "mlp-setting" }, box, label), draw: () => (box.checked = Boolean(view.settings[key])) };
+  };
+  const dials = [["depth", "layers"], ["width", "width"], ["batch", "batch"]].map(([key, label]) => dial(key, label, powers(2, 4, 1, limits[key])));
+  dials.push(dial("budget", "budget, MB", powers(10, 10, 1e4, 1e13), MEGABYTE));
+  const segment = count("segment", "k");
+  const optimizer = pick("optimizer");
+  const main = [pick("policy"), segment, optimizer, pick("dtype")];
+  const more = [pick("activation"), tick("weight_decay", "weight decay", settings.weight_decay || 1e-4, 0), tick("bias", "bias", true, false), count("micro_batches", "micro-batches"), count("machines", "machines")];
+  const draw = () => {
+    for (const part of [...dials, ...main, ...more]) part.draw();
+    segment.element.hidden = view.settings.policy !== "every";
+    optimizer.element.hidden = view.settings.policy === "predict"; // which trains nothing
+  };
+  const row = (parts, name) => element("div", { class: name }, ...parts.map((part) => part.element));
+  const folded = element("details", { class: "mlp-panel" }, element("summary", {}, "More settings"), row(more, "mlp-settings"));
+  return { element: element("div", {}, row(dials, "mlp-dials"), row(main, "mlp-settings"), folded, complaint.element), draw };
+}
+
+/** From `least` to `most`, `each` numbers to a factor of `base`: whole, and round where the base is. */
+function powers(base, each, least, most) {
+  const found = new Set();
+  for (let k = 0; ; k++) {
+    const number = least * base ** (k / each);
+    if (number >= most) return [...found, most];
+    found.add(base === 10 ? Number(number.toPrecision(2)) : Math.round(number));
+  }
+}
+
+// --- its chart -------------------------------------------------------------------------------------------------------
+
+const CHART_HEIGHT = 260;
+const [CHART_LEFT, CHART_RIGHT, CHART_TOP, CHART_FLOOR] = [58, 10, 26, CHART_HEIGHT - 38];
+const PATTERNS = ["", "M3 3h1", "M0 0L6 6", "M0 0L6 6M6 0L0 6", "M0 6L6 0", "M0 3H6"]; // of KINDS, colour not being enough
+
+function memoryChartOf(view) {
+  const ids = KINDS.map(uniqueId);
+  const chart = element("div", { class: "mlp-chart" });
+  const slider = element("input", { type: "range", "aria-label": "Look at a step", oninput: () => ((view.look = view.found.events[slider.value]), draw()) });
+  const words = element("p", { class: "mlp-caption" });
+  const cells = [...KINDS, ""].map(() => [element("td"), element("td")]);
+  const swatch = (kind) => drawn("svg", { class: "mlp-swatch", viewBox: "0 0 20 14", "aria-hidden": "true" }, drawn("rect", { width: 20, height: 14, fill: `url(#${ids[kind]})`, class: `mlp-kind-${KINDS[kind]}` }));
+  const row = (kind, ...name) => element("tr", {}, element("th", { scope: "row" }, ...name), ...cells[kind]);
+  const rows = [...STACK].reverse().map((kind) => row(kind, swatch(kind), ` ${KINDS[kind]} `, element("small", {}, view.told.words[KINDS[kind]])));
+  const head = element("tr", {}, element("td"), ...["here", "at the peak"].map((text) => element("th", { scope: "col" }, text)));
+  const table = element("table", { class: "mlp-facts" }, element("caption", { class: "mlp-unseen" }, "Bytes by kind"), element("thead", {}, head), element("tbody", {}, ...rows, row(KINDS.length, "alive")));
+  let width = 0;
+  const draw = () => {
+    const { found: { events, peak }, look } = view;
+    slider.max = events.length - 1;
+    slider.value = look.index;
+    slider.setAttribute("aria-valuetext", `${view.where(look)}: ${bytesText(look.total)}`);
+    if (width) chart.replaceChildren(memoryChart(view, ids, width));
+    write(words, `${capitalized(view.where(look))}.`);
+    cells.forEach((pair, kind) => pair.forEach((cell, k) => write(cell, bytesText([look, peak][k].bytes[kind] ?? [look, peak][k].total))));
+  };
+  const watch = new ResizeObserver(() => {
+    const room = Math.min(Math.floor(chart.clientWidth), 900);
+    if (!room || room === width) return;
+    width = room;
+    draw();
+  });
+  watch.observe(chart);
+  return { element: element("div", { class: "mlp-timeline" }, chart, slider, words, table), draw, end: () => watch.disconnect() };
+}
+
+function memoryChart(view, ids, width) {
+  const { found: { events, peak }, settings: { budget }, stop, look } = view;
+  const right = width - CHART_RIGHT;
+  const most = 1.08 * Math.max(peak.total, budget);
+  const x = (index) => Number((CHART_LEFT + (index * (right - CHART_LEFT)) / events.length).toFixed(1));
+  const y = (bytes) => Number((CHART_FLOOR - (bytes / most) * (CHART_FLOOR - CHART_TOP)).toFixed(1));
+  const middle = ({ index }) => x(index + 0.5);
+  // At most a column for each pixel: of neighbours, the one at which most is alive.
+  const each = Math.ceil(events.length / (right - CHART_LEFT));
+  const columns = [];
+  for (let from = 0; from < events.length; from += each) {
+    const event = peakOf(events.slice(from, from + each));
+    columns.push({ event, from: x(from), to: x(Math.min(from + each, events.length)), base: 0 });
+  }
+  const path = (name, d, more) => drawn("path", { class: name, d, ...more });
+  const areas = STACK.map((kind) => {
+    const low = columns.map(({ from, to, base }) => `L${to} ${y(base)}L${from} ${y(base)}`).reverse();
+    for (const column of columns) column.base += column.event.bytes[kind];
+    const high = columns.map(({ from, to, base }) => `L${from} ${y(base)}L${to} ${y(base)}`);
+    return path(`mlp-band mlp-kind-${KINDS[kind]}`, `M${[...high, ...low].join("").slice(1)}Z`, { fill: `url(#${ids[kind]})` });
+  });
+  // Under the axis, which way each step goes: a bar forward, two thin lines backward.
+  const strip = (phase, ...heights) => columns.filter(({ event }) => event.phase === phase).map(({ from, to }) => heights.map((height) => `M${from} ${CHART_FLOOR + height}H${to}`).join("")).join("");
+  const text = (words, left, top, anchor, name = "") => drawn("text", { x: left, y: top, "text-anchor": anchor, class: name }, words);
+  const turn = x(events.findIndex(({ phase }) => phase === "backward"));
+  const side = stop && middle(stop) > width / 2 ? [-12, "end"] : [12, "start"];
+  const patterns = KINDS.map((kind, k) => {
+    const attributes = { id: ids[k], width: 6, height: 6, patternUnits: "userSpaceOnUse", class: `mlp-kind-${kind}` };
+    return drawn("pattern", attributes, drawn("rect", { class: "mlp-tint", width: 6, height: 6 }), path("mlp-lines", PATTERNS[k] || "M0 0"));
+  });
+  return drawn(
+    "svg",
+    { width, height: CHART_HEIGHT, role: "img", "aria-label": view.say("chart", { ...view.peak, count: events.length, budget: bytesText(budget) }) },
+    drawn("defs", {}, patterns),
+    areas,
+    stop && drawn("rect", { class: "mlp-never", x: x(stop.index + 1), y: 0, width: right - x(stop.index + 1), height: CHART_FLOOR }),
+    path("mlp-axis", `M${CHART_LEFT} ${CHART_TOP - 6}V${CHART_FLOOR}H${right}`),
+    path("mlp-look", `M${middle(look)} ${CHART_TOP - 6}V${CHART_FLOOR + 12}`),
+    path("mlp-strip", strip("forward", 7)),
+    path("mlp-strip-back", strip("backward", 5, 9)),
+    turn < CHART_LEFT
+      ? text("forward →", CHART_LEFT + 8, 14, "start")
+      : [text("forward →", turn - 8, 14, "end"), text("← backward", turn + 8, 14, "start"), path("mlp-axis", `M${turn} 4V${CHART_FLOOR}`)],
+    tickNumbers(most).map((bytes) => text(bytesText(bytes), CHART_LEFT - 6, y(bytes) + 4, "end")),
+    path("mlp-budget", `M${CHART_LEFT} ${y(budget)}H${right}`),
+    text("budget", right, y(budget) + 15, "end", "mlp-halo"),
+    stop
+      ? [path("mlp-stop", `M${middle(stop) - 6} ${y(budget) - 6}l12 12m0 -12l-12 12`), text("out of memory here", middle(stop) + side[0], y(budget) - 10, side[1], "mlp-halo mlp-out")]
+      : drawn("circle", { class: "mlp-here", cx: middle(peak), cy: y(peak.total), r: 4 }),
+    text("step 0", CHART_LEFT, CHART_HEIGHT - 8, "start"),
+    text(events.length - 1, right, CHART_HEIGHT - 8, "end"),
+  );
+}
+
+/** Round numbers from 0 on. */
+function tickNumbers(most) {
+  const power = 10 ** Math.floor(Math.log10(most / 3));
+  const step = power * [5, 2, 1].find((factor) => power * factor * 3 <= most);
+  return Array.from({ length: Math.floor(most / step) + 1 }, (_, k) => k * step);
+}
+
+// --- ways out --------------------------------------------------------------------------------------------------------
+
+function waysOutOf(view) {
+  const title = element("p", { class: "mlp-verdict" });
+  const list = element("ul", { class: "mlp-outs" });
+  const place = element("section", { "aria-label": "Ways out" }, title, list);
+  const draw = () => {
+    place.hidden = view.stop === null;
+    const ways = view.stop ? waysOut(view) : [];
+    write(title, view.told.words[ways.some(({ peak }) => peak <= view.settings.budget) ? "choose" : "none"]);
+    list.replaceChildren(...ways.map((way) => wayOutOf(view, way)));
+  };
+  return { element: place, draw };
+}
+
+function wayOutOf(view, { label, change, peak, cost }) {
+  if (!change) return element("li", { class: "mlp-owed" }, label);
+  const apply = () => {
+    view.change(change);
+    view.parts[0].undo.focus(); // the button itself is gone
+  };
+  const over = peak - view.settings.budget;
+  const result = view.say(over > 0 ? "over" : "under", { peak: bytesText(peak), over: bytesText(over) });
+  return element("li", {}, button(label, apply), element("span", {}, element("strong", {}, result), cost));
+}
+
+/** What could be done: each with the settings that it changes (null where it is of no use), its peak, and its cost. */
+function waysOut(view) {
+  const { settings, told, found: { weights } } = view;
+  const { batch, machines, micro_batches, policy, depth, budget } = settings;
+  const isTraining = policy !== "predict";
+  // All sizes are a constant and a multiple of the examples in a pass, so two accounts give every other.
+  const [one, two] = [1, 2].map((part) => view.account(settings, part).events.map(({ total }) => total));
+  const peakWith = (some) => {
+    const part = partOf({ ...settings, ...some });
+    const sums = isTraining && micro_batches === 1 && some.micro_batches ? weights : 0;
+    return one.reduce((most, bytes, k) => Math.max(most, bytes + (two[k] - bytes) * (part - 1)), 0) + sums;
+  };
+  /** Halve or double a setting until it fits; where nothing fits, what gives the least; null where there is no more. */
+  const search = (key, factor, last) => {
+    let best = null;
+    for (let number = settings[key], peak = Infinity; number !== last && peak > budget; ) {
+      number = factor < 1 ? Math.max(last, Math.ceil(number * factor)) : Math.min(last, number * factor);
+      peak = peakWith({ [key]: number });
+      if (!best || peak < best.peak) best = { change: { [key]: number }, peak };
+    }
+    return best?.change ?? null;
+  };
+  const ways = [];
+  const way = (key, change, slots = {}) => {
+    const [label, cost] = told.words[isTraining ? "training" : "predicting"][key];
+    const filled = (text) => text.replace(/{(\w+)}/g, (_, slot) => slots[slot]);
+    if (!change) ways.push({ label: told.words.refused[key] });
+    else ways.push({ label: filled(label), change, peak: view.account({ ...settings, ...change }).peak.total, cost: filled(cost) });
+  };
+  if (policy === "keep_all") way("residuals", { policy: "residuals" });
+  const smaller = search("batch", 0.5, machines * micro_batches);
+  way("batch", smaller, smaller && { ...smaller, times: format(batch / smaller.batch, 2) });
+  const parts = search("micro_batches", 2, Math.floor(batch / machines));
+  way("micro_batches", parts, parts && { ...parts, part: partOf({ ...settings, ...parts }), sums: bytesText(weights) });
+  const k = Math.ceil(Math.sqrt(depth));
+  const isOpen = isTraining && depth > 1 && policy !== "sqrt" && (policy !== "every" || settings.segment !== k);
+  const planned = isOpen && view.account({ ...settings, policy: "sqrt" });
+  way("sqrt", isOpen && { policy: "sqrt" }, isOpen && { k, extra: format(100 * extraOf(planned.pass, planned.graph), 2) });
+  way("dtype", settings.dtype === "float32" ? null : { dtype: "float32" });
+  const more = search("machines", 2, Math.min(told.limits.machines, Math.floor(batch / micro_batches)));
+  const sent = more && (2 * (more.machines - 1) * weights) / more.machines;
+  way("machines", more, more && { ...more, part: Math.ceil(batch / more.machines), sent: bytesText(Math.round(sent)) });
+  return ways;
 }
