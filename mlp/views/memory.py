@@ -195,7 +195,7 @@ class MemoryView(Island):
         return network([self.settings["width"]] * (self.settings["depth"] + 1), part, **some)
 
     def timeline(self) -> Timeline:
-        """What `mlp.memory.predict` says of one pass, without the sums of `sums`."""
+        """What `mlp.memory.predict` says of one pass; without ``sums()``."""
         graph, policy = self.graph(), self.settings["policy"]
         chosen: str | Plan = policy
         if policy in PLANS:

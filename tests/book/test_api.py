@@ -74,7 +74,7 @@ def pages(book: Path) -> str:
 
 
 def test_the_views_are_among_the_public_names() -> None:
-    assert {"Stepper", "explore", "OneWeight", "ChainRule"} <= set(VIEWS)
+    assert {"Stepper", "explore", "OneWeight", "ChainRule", "MemoryView"} <= set(VIEWS)
 
 
 @pytest.mark.parametrize("name", PUBLIC)

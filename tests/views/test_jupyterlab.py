@@ -28,6 +28,9 @@ CELLS = [
     "import mlp\nbox = mlp.explore()\nbox",
     "print(*box.graph.parameters, box.graph.batch, 'step', box.stepper.step, 'W2', box.stepper.values['W2'][0])",
     "box.stepper.step = 2",
+    "import mlp\nmemory = mlp.MemoryView(16, 128, 512, optimizer='adam', budget=12_000_000)\nmemory",
+    "memory.settings = {'depth': 8}",
+    "print(memory.settings['depth'], memory.settings['dtype'], memory.settings['batch'], memory.peak)",
 ]
 
 
@@ -174,3 +177,19 @@ def test_explore_rebuilds_the_graph_and_its_drawing_there(lab: Page) -> None:
     entry.press("Enter")
     lab.wait_for_timeout(500)
     assert " 1 step 3 W2 " in printed(lab, 7) and ", -2.5, " in printed(lab, 7)
+
+
+def test_the_memory_view_lives_there_too(lab: Page) -> None:
+    run_cell(lab, 9)
+    view = lab.locator(".jp-Notebook .mlp-memory")
+    view.wait_for(timeout=30_000)
+    assert "Out of memory at step 15, forward: no room for h⁽⁸⁾" in view.inner_text()
+
+    run_cell(lab, 10)  # Python sets
+    lab.wait_for_function("() => document.querySelector('.mlp-memory').innerText.includes('fits the budget')")
+
+    view.get_by_label("dtype", exact=True).select_option("float32")  # the reader sets
+    view.get_by_role("slider", name="Slide batch").press("ArrowRight")
+    lab.wait_for_timeout(500)
+    assert printed(lab, 11).split()[:3] == ["8", "float32", "609"]
+    assert view.locator(".mlp-chart svg").count() == 1

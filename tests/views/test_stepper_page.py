@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sys
@@ -1156,6 +1157,17 @@ def test_the_page_script_stays_small() -> None:
     size = len(page_script().encode())
     print(f"page script: {size:,} bytes")
     assert size < 100_000
+
+
+def test_jupyter_can_import_the_script(browser: Browser) -> None:
+    """A module is stricter than a page's script: two fragments that declare one name are an error there."""
+    page = browser.new_page()
+    names = page.evaluate(
+        """async source => Object.keys((await import(`data:text/javascript;base64,${source}`)).default)""",
+        base64.b64encode(bundle.module().encode()).decode(),
+    )
+    page.close()
+    assert names == ["render"]
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="there the script ships as it is written")

@@ -40,12 +40,13 @@ function arrange(place, parts) {
   wanted.forEach((child, k) => place.children[k] === child || place.insertBefore(child, place.children[k] ?? null));
 }
 
+const SCRIPT = Math.random().toString(36).slice(2, 8); // in Jupyter each view has a script of its own
 let uniqueCount = 0;
 
 /** An id that nothing else in the page has. */
 function uniqueId(what) {
   uniqueCount += 1;
-  return `mlp-${what}-${uniqueCount}`;
+  return `mlp-${what}-${SCRIPT}-${uniqueCount}`;
 }
 
 /** Text for those who listen; nobody sees it. */

@@ -41,7 +41,7 @@ function networkOf(widths, batch, { activation, loss, bias, weight_decay }) {
 }
 
 /** Every array by name, values and cotangents: its shape, and its kind as a place in KINDS. */
-function arraysOf(graph) {
+function shapesAndKinds(graph) {
   const found = new Map();
   for (const { name, shape, role } of graph.variables) {
     found.set(name, { shape, kind: { parameter: 0, intermediate: 4 }[role] ?? 1 });
@@ -57,7 +57,7 @@ function arraysOf(graph) {
  */
 function passOf(graph, policy) {
   const { equations, objective } = graph;
-  const arrays = arraysOf(graph);
+  const arrays = shapesAndKinds(graph);
   const isGiven = (name) => arrays.get(name).kind < GRADIENTS;
   const reached = descendantsOf(graph, parametersOf(graph));
   const leading = ancestorsOf(graph, objective);
@@ -155,7 +155,7 @@ function passOf(graph, policy) {
  * arrays it keeps for each parameter, and how many it needs during the update; null without an update.
  */
 function eventsOf({ steps, brought }, graph, itemsize, optimizer) {
-  const arrays = arraysOf(graph);
+  const arrays = shapesAndKinds(graph);
   const shapeOf = (name) => arrays.get(name).shape;
   const size = (name) => itemsize * entriesIn(shapeOf(name));
   const parameters = parametersOf(graph).map(size);
@@ -181,7 +181,7 @@ function eventsOf({ steps, brought }, graph, itemsize, optimizer) {
 
 /** Floating-point operations of the equations that run once more, as a part of one forward pass. */
 function extraOf({ steps }, graph) {
-  const arrays = arraysOf(graph);
+  const arrays = shapesAndKinds(graph);
   const total = [0, 0];
   for (const { phase, op, inputs, again } of steps) {
     if (phase === "backward") continue;
@@ -499,7 +499,8 @@ function memoryChart(view, ids, width) {
   });
   return drawn(
     "svg",
-    { width, height: CHART_HEIGHT, role: "img", "aria-label": view.say("chart", { ...view.peak, count: events.length, budget: bytesText(budget) }) },
+    { width, height: CHART_HEIGHT, role: "img" },
+    drawn("title", {}, view.say("chart", { ...view.peak, count: events.length, budget: bytesText(budget) })),
     drawn("defs", {}, patterns),
     areas,
     stop && drawn("rect", { class: "mlp-never", x: x(stop.index + 1), y: 0, width: right - x(stop.index + 1), height: CHART_FLOOR }),
