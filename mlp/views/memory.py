@@ -57,7 +57,6 @@ WORDS: Mapping[str, Any] = {
     "few": "A batch of {batch} has no example for each of {micro_batches} micro-batches on {machines} machines.",
     "single": "A single layer has no value to forget. Choose another policy first.",
     "step": "step {index}, {phase}, which writes {array}",
-    "update": "step {index}, the update",
     "part": "; a pass takes {part} of {batch} examples",
     "peak": "The peak is {bytes}, at {where}. ",
     "fits": "✓ It fits the budget of {budget}.",

@@ -9,6 +9,7 @@
 // --- the account -----------------------------------------------------------------------------------------------------
 
 const KINDS = ["parameters", "inputs", "gradients", "optimizer", "kept", "workspace"];
+const INPUTS = 1;
 const GRADIENTS = 2;
 const OPTIMIZER = 3;
 
@@ -44,7 +45,7 @@ function networkOf(widths, batch, { activation, loss, bias, weight_decay }) {
 function shapesAndKinds(graph) {
   const found = new Map();
   for (const { name, shape, role } of graph.variables) {
-    found.set(name, { shape, kind: { parameter: 0, intermediate: 4 }[role] ?? 1 });
+    found.set(name, { shape, kind: { parameter: 0, intermediate: 4 }[role] ?? INPUTS });
     found.set(cotangentName(graph, name), { shape, kind: GRADIENTS });
   }
   return found;
@@ -59,34 +60,22 @@ function passOf(graph, policy) {
   const { equations, objective } = graph;
   const arrays = shapesAndKinds(graph);
   const isGiven = (name) => arrays.get(name).kind < GRADIENTS;
-  const reached = descendantsOf(graph, parametersOf(graph));
-  const leading = ancestorsOf(graph, objective);
-  const needsGradient = (name) => reached.has(name) && leading.has(name);
+  const needsGradient = (name) => arrays.get(name).kind !== INPUTS; // a network's objective depends on all else
   const used = policy === "predict" ? ancestorsOf(graph, graph.output) : arrays;
   const brought = graph.variables.map(({ name }) => name).filter((name) => isGiven(name) && used.has(name));
 
   /** What a VJP reads besides the cotangent. */
   const saved = (equation, argnum) => {
-    const { inputs, output } = equation;
-    const sources = { [OWN]: inputs[argnum], out: output };
-    return needsGradient(inputs[argnum]) ? vjpOf(equation, argnum).saves.map((what) => inputs[what] ?? sources[what]) : [];
+    const sources = { [OWN]: equation.inputs[argnum], out: equation.output };
+    return vjpOf(equation, argnum).saves.map((what) => equation.inputs[what] ?? sources[what]);
   };
 
-  /** Of a layer's equations, those that make what its VJPs read, besides its input and its value, which are there. */
-  const refill = (layer) => {
-    const wanted = new Set(layer.flatMap((k) => equations[k].inputs.flatMap((_, argnum) => saved(equations[k], argnum))));
-    wanted.delete(equations[layer[0]].inputs[1]);
-    wanted.delete(equations[layer.at(-1)].output);
-    const makers = [...layer].reverse().filter((k) => {
-      if (wanted.has(equations[k].output)) equations[k].inputs.forEach((name) => wanted.add(name));
-      return wanted.has(equations[k].output);
-    });
-    return makers.reverse();
-  };
+  /** Of a layer whose input and value are there, the equations that must run again: those that make what φ′ reads. */
+  const refill = (layer) => (OPS[equations[layer.at(-1)].op].vjps[0].saves.includes(0) ? layer.slice(0, -1) : []);
 
   const turns = [];
   const forward = (some) => turns.push(...some.map((k) => ({ k, isBack: false })));
-  const backward = (some) => turns.push(...some.filter((k) => needsGradient(equations[k].output)).reverse().map((k) => ({ k, isBack: true })));
+  const backward = (some) => turns.push(...[...some].reverse().map((k) => ({ k, isBack: true })));
   const all = [...equations.keys()];
   forward(all.filter((k) => used.has(equations[k].output)));
   if (typeof policy === "number") {
@@ -100,8 +89,6 @@ function passOf(graph, policy) {
     }
   } else if (policy !== "predict") backward(all);
 
-  const owed = new Map(); // instalments still to come
-  for (const { k, isBack } of turns) if (isBack) equations[k].inputs.forEach((name) => owed.set(name, (owed.get(name) ?? 0) + 1));
   const started = new Set(); // arrays that hold a value, or an instalment that is not 0
   const steps = [];
   const step = (more) => steps.push({ born: [], freed: [], ...more });
@@ -115,12 +102,10 @@ function passOf(graph, policy) {
     const vanishes = OPS[op].vanishes?.(attrs) ?? false;
     inputs.forEach((name, argnum) => {
       if (!needsGradient(name)) return;
-      owed.set(name, owed.get(name) - 1);
       const [delta, writes] = [output, name].map((what) => cotangentName(graph, what));
       const reads = [delta, ...saved(equations[k], argnum)];
       const isFirst = !started.has(writes);
-      // An instalment of 0 is not added, and makes no array, unless there is no other.
-      const makes = !vanishes || (isFirst && owed.get(name) === 0);
+      const makes = !vanishes; // an instalment of 0 is not added, and makes no array; a weight's layer pays another
       const workspace = vanishes ? undefined : vjpOf(equations[k], argnum).workspace;
       step({ phase: "backward", reads, writes, makes, sized: reads, workspace, adds: !vanishes && !isFirst });
       if (!vanishes) started.add(writes);
@@ -231,7 +216,7 @@ class MemoryView {
 
   /** Words that came with the state, with what goes into their {slots}. */
   say(key, slots) {
-    return this.told.words[key].replace(/{(\w+)}/g, (_, slot) => slots[slot]);
+    return filled(this.told.words[key], slots);
   }
 
   /** What is wrong with settings, in a sentence; null if nothing is. */
@@ -312,7 +297,7 @@ class MemoryView {
   }
 
   where(event) {
-    return this.say(event.phase === "update" ? "update" : "step", { ...event, array: arrayText(event.what) });
+    return this.say("step", { ...event, array: arrayText(event.what) });
   }
 
   /** Where the budget is crossed, and by what. */
@@ -330,6 +315,10 @@ VIEWS.memory = (model, place, told) => {
   const view = new MemoryView(model, place, told);
   return () => view.end();
 };
+
+function filled(text, slots) {
+  return text.replace(/{(\w+)}/g, (_, slot) => slots[slot]);
+}
 
 function isSame(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
@@ -376,8 +365,8 @@ function memorySettingsOf(view) {
     complaint.say(reason);
     if (reason) draw();
   };
-  const field = (key, label, unit = 1, attributes = {}) => {
-    return numberField(label, (number) => view.change({ [key]: unit === 1 ? number : Math.round(number * unit) }, key), complaint, attributes);
+  const field = (key, label, unit = 1) => {
+    return numberField(label, (number) => view.change({ [key]: unit === 1 ? number : Math.round(number * unit) }, key), complaint);
   };
   /** A number as a field and as a slider, which goes over `stops`. */
   const dial = (key, label, stops, unit = 1) => {
@@ -389,7 +378,7 @@ function memorySettingsOf(view) {
       slider.value = stops.filter((stop) => stop <= number).length - 1;
       slider.setAttribute("aria-valuetext", unit === 1 ? number : bytesText(number));
     };
-    return { element: element("div", { class: "mlp-dial" }, element("span", { "aria-hidden": "true" }, label), input.element, slider), draw: drawDial };
+    return { element: element("div", { class: "mlp-dial" }, label, input.element, slider), draw: drawDial };
   };
   const pick = (key) => {
     const made = choice(key, choices[key].map((name) => [name, words[name] ?? name]), (name) => change(key, name));
@@ -397,8 +386,7 @@ function memorySettingsOf(view) {
   };
   const count = (key, label) => {
     const input = field(key, label);
-    const shown = element("span", { class: "mlp-setting" }, element("span", { "aria-hidden": "true" }, label), input.element);
-    return { element: shown, draw: () => input.show(view.settings[key]) };
+    return { element: element("label", { class: "mlp-setting" }, label, input.element), draw: () => input.show(view.settings[key]) };
   };
   const tick = (key, label, on, off) => {
     const box = element("input", { type: "checkbox", onchange: () => change(key, box.checked ? on : off) });
@@ -434,7 +422,7 @@ function powers(base, each, least, most) {
 
 const CHART_HEIGHT = 260;
 const [CHART_LEFT, CHART_RIGHT, CHART_TOP, CHART_FLOOR] = [58, 10, 26, CHART_HEIGHT - 38];
-const PATTERNS = ["", "M3 3h1", "M0 0L6 6", "M0 0L6 6M6 0L0 6", "M0 6L6 0", "M0 3H6"]; // of KINDS, colour not being enough
+const PATTERNS = ["M0 0", "M3 3h1", "M0 0L6 6", "M0 0L6 6M6 0L0 6", "M0 6L6 0", "M0 3H6"]; // of KINDS, colour not being enough
 
 function memoryChartOf(view) {
   const ids = KINDS.map(uniqueId);
@@ -442,7 +430,7 @@ function memoryChartOf(view) {
   const slider = element("input", { type: "range", "aria-label": "Look at a step", oninput: () => ((view.look = view.found.events[slider.value]), draw()) });
   const words = element("p", { class: "mlp-caption" });
   const cells = [...KINDS, ""].map(() => [element("td"), element("td")]);
-  const swatch = (kind) => drawn("svg", { class: "mlp-swatch", viewBox: "0 0 20 14", "aria-hidden": "true" }, drawn("rect", { width: 20, height: 14, fill: `url(#${ids[kind]})`, class: `mlp-kind-${KINDS[kind]}` }));
+  const swatch = (kind) => drawn("svg", { class: "mlp-swatch", "aria-hidden": "true" }, drawn("rect", { width: 20, height: 14, fill: `url(#${ids[kind]})`, class: `mlp-kind-${KINDS[kind]}` }));
   const row = (kind, ...name) => element("tr", {}, element("th", { scope: "row" }, ...name), ...cells[kind]);
   const rows = [...STACK].reverse().map((kind) => row(kind, swatch(kind), ` ${KINDS[kind]} `, element("small", {}, view.told.words[KINDS[kind]])));
   const head = element("tr", {}, element("td"), ...["here", "at the peak"].map((text) => element("th", { scope: "col" }, text)));
@@ -470,9 +458,9 @@ function memoryChartOf(view) {
 function memoryChart(view, ids, width) {
   const { found: { events, peak }, settings: { budget }, stop, look } = view;
   const right = width - CHART_RIGHT;
-  const most = 1.08 * Math.max(peak.total, budget);
+  const full = Math.max(peak.total, budget);
   const x = (index) => Number((CHART_LEFT + (index * (right - CHART_LEFT)) / events.length).toFixed(1));
-  const y = (bytes) => Number((CHART_FLOOR - (bytes / most) * (CHART_FLOOR - CHART_TOP)).toFixed(1));
+  const y = (bytes) => Number((CHART_FLOOR - (bytes / full) * (CHART_FLOOR - CHART_TOP - 16)).toFixed(1));
   const middle = ({ index }) => x(index + 0.5);
   // At most a column for each pixel: of neighbours, the one at which most is alive.
   const each = Math.ceil(events.length / (right - CHART_LEFT));
@@ -495,7 +483,7 @@ function memoryChart(view, ids, width) {
   const side = stop && middle(stop) > width / 2 ? [-12, "end"] : [12, "start"];
   const patterns = KINDS.map((kind, k) => {
     const attributes = { id: ids[k], width: 6, height: 6, patternUnits: "userSpaceOnUse", class: `mlp-kind-${kind}` };
-    return drawn("pattern", attributes, drawn("rect", { class: "mlp-tint", width: 6, height: 6 }), path("mlp-lines", PATTERNS[k] || "M0 0"));
+    return drawn("pattern", attributes, drawn("rect", { class: "mlp-tint", width: 6, height: 6 }), path("mlp-lines", PATTERNS[k]));
   });
   return drawn(
     "svg",
@@ -511,7 +499,7 @@ function memoryChart(view, ids, width) {
     turn < CHART_LEFT
       ? text("forward →", CHART_LEFT + 8, 14, "start")
       : [text("forward →", turn - 8, 14, "end"), text("← backward", turn + 8, 14, "start"), path("mlp-axis", `M${turn} 4V${CHART_FLOOR}`)],
-    tickNumbers(most).map((bytes) => text(bytesText(bytes), CHART_LEFT - 6, y(bytes) + 4, "end")),
+    [0, 0.5, 1].map((part) => text(bytesText(Math.round(part * full)), CHART_LEFT - 6, y(part * full) + 4, "end")),
     path("mlp-budget", `M${CHART_LEFT} ${y(budget)}H${right}`),
     text("budget", right, y(budget) + 15, "end", "mlp-halo"),
     stop
@@ -520,13 +508,6 @@ function memoryChart(view, ids, width) {
     text("step 0", CHART_LEFT, CHART_HEIGHT - 8, "start"),
     text(events.length - 1, right, CHART_HEIGHT - 8, "end"),
   );
-}
-
-/** Round numbers from 0 on. */
-function tickNumbers(most) {
-  const power = 10 ** Math.floor(Math.log10(most / 3));
-  const step = power * [5, 2, 1].find((factor) => power * factor * 3 <= most);
-  return Array.from({ length: Math.floor(most / step) + 1 }, (_, k) => k * step);
 }
 
 // --- ways out --------------------------------------------------------------------------------------------------------
@@ -580,9 +561,8 @@ function waysOut(view) {
   const ways = [];
   const way = (key, change, slots = {}) => {
     const [label, cost] = told.words[isTraining ? "training" : "predicting"][key];
-    const filled = (text) => text.replace(/{(\w+)}/g, (_, slot) => slots[slot]);
     if (!change) ways.push({ label: told.words.refused[key] });
-    else ways.push({ label: filled(label), change, peak: view.account({ ...settings, ...change }).peak.total, cost: filled(cost) });
+    else ways.push({ label: filled(label, slots), change, peak: view.account({ ...settings, ...change }).peak.total, cost: filled(cost, slots) });
   };
   if (policy === "keep_all") way("residuals", { policy: "residuals" });
   const smaller = search("batch", 0.5, machines * micro_batches);
