@@ -421,7 +421,7 @@ function powers(base, each, least, most) {
 // --- its chart -------------------------------------------------------------------------------------------------------
 
 const CHART_HEIGHT = 260;
-const [CHART_LEFT, CHART_RIGHT, CHART_TOP, CHART_FLOOR] = [58, 10, 26, CHART_HEIGHT - 38];
+const [CHART_LEFT, CHART_RIGHT, CHART_TOP, CHART_FLOOR] = [66, 10, 26, CHART_HEIGHT - 38];
 const PATTERNS = ["M0 0", "M3 3h1", "M0 0L6 6", "M0 0L6 6M6 0L0 6", "M0 6L6 0", "M0 3H6"]; // of KINDS, colour not being enough
 
 function memoryChartOf(view) {
