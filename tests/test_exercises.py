@@ -65,6 +65,14 @@ def rows(X, Y, W1, W2, lam):
     return X.T @ (delta @ W2.T * (1 - H**2)) + lam * W1, H.T @ delta + lam * W2
 
 
+def long_way(x, w):
+    slope, h = 1.0, x
+    for weight in w:
+        h = np.tanh(weight * h)
+        slope *= weight * (1 - h**2)
+    return slope
+
+
 def differences(J, W, h):
     slopes = np.zeros(W.shape)
     for index in np.ndindex(W.shape):
@@ -172,6 +180,7 @@ SOLUTIONS: dict[str, Any] = {
     "backward-bias": backward_bias,
     "rows": rows,
     "diamond": lambda W2, h, delta, mu: (W2.T @ delta + mu * h, (W2.T @ delta + mu * h) * (1 - h**2)),
+    "long-way": long_way,
     "twice": 4,
     "evaluator": evaluator,
     "differences": differences,
@@ -256,6 +265,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("diamond", lambda W2, h, delta, mu: (mu * h, mu * h * (1 - h**2)), "= in place of +="),
     ("diamond", lambda W2, h, delta, mu: (W2.T @ delta, W2.T @ delta * (1 - h**2)), "r reads h too"),
     ("diamond", lambda W2, h, delta, mu: (W2.T @ delta + mu * h, W2.T @ delta * (1 - h**2)), "∂J/∂z: it was passed on"),
+    ("long-way", lambda x, w: np.prod(w), "φ' is missing"),
+    ("long-way", lambda x, w: long_way(x, w[:-1]), "the last layer's factor"),
+    ("long-way", lambda x, w: long_way(x, w) / np.prod(w), "the weights are missing"),
     ("twice", 2, "the first instalment was passed on"),
     ("twice", 1, "overwritten"),
     ("evaluator", lambda equations: sweep(equations, add=False), "= in place of +="),

@@ -362,7 +362,8 @@ def _form(value: Any) -> str:
         return "(a function)"
     if isinstance(value, list | tuple) and any(isinstance(entry, np.ndarray) for entry in value):
         return f"[{', '.join(_form(entry) for entry in value)}]"
-    return f"= {number(value)}" if isinstance(value, float) else f"= {value!r:.60}"
+    text = number(value) if isinstance(value, float) else repr(value)
+    return f"= {text if len(text) <= 80 else f'{text[:79]}…'}"
 
 
 def _copied(value: Any) -> Any:

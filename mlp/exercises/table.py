@@ -680,6 +680,57 @@ SOFTMAX_JACOBIAN = Code(
 )
 
 
+def _long_way_cases() -> Iterator[Args]:
+    for seed, count in enumerate((6, 9, 5)):
+        rng = np.random.default_rng(seed)
+        yield {"x": 0.5 + seed / 8, "w": [round(float(w), 2) for w in rng.uniform(0.6, 1.6, count)]}
+
+
+def _values(x: float, w: Sequence[float]) -> list[float]:
+    values = [x]
+    for weight in w:
+        values.append(float(np.tanh(weight * values[-1])))
+    return values
+
+
+def _long_way(x: float, w: Sequence[float]) -> Parts:
+    values = [np.array([[value]]) for value in _values(x, w)]
+    delta = np.ones((1, 1))
+    for weight, before, after in zip(reversed(w), reversed(values[:-1]), reversed(values[1:]), strict=True):
+        W = np.array([[weight]])
+        delta = _vjp("matmul", [W, before], W @ before, _vjp("tanh", [W @ before], after, delta, 0), 1)
+    return {"slope": float(delta[0, 0])}
+
+
+def _factors(factor: Callable[[float, float], float]) -> Callable[..., Parts]:
+    """The product of a factor for each layer, of its weight and its value."""
+    return lambda x, w: {"slope": np.prod([factor(a, h) for a, h in zip(w, _values(x, w)[1:], strict=True)])}
+
+
+LONG_WAY = Code(
+    "A chain one unit wide: h is x at first, and each layer makes it tanh(w h), with its own w. Give the derivative of "
+    "the last h with respect to x.",
+    "f(x, w) -> slope",
+    _long_way_cases,
+    _long_way,
+    (
+        ("φ' is missing: a layer's factor is w φ'(z), not w alone.", _factors(lambda w, h: w)),
+        ("the weights are missing: a layer's factor is w φ'(z), not φ'(z) alone.", _factors(lambda w, h: 1 - h * h)),
+        (AT_H, _factors(lambda w, h: w * (1 - np.tanh(h) ** 2))),
+        (
+            "φ' is taken at the layer's input: its own value belongs there, 1 − h² with h after the layer.",
+            lambda x, w: {"slope": np.prod([a * (1 - h * h) for a, h in zip(w, _values(x, w)[:-1], strict=True)])},
+        ),
+        (
+            "along a path factors multiply; yours are added.",
+            lambda x, w: {"slope": sum(a * (1 - h * h) for a, h in zip(w, _values(x, w)[1:], strict=True))},
+        ),
+        ("the last layer's factor is missing.", lambda x, w: _long_way(x, w[:-1])),
+        ("that is the last value itself.", lambda x, w: {"slope": _values(x, w)[-1]}),
+    ),
+)
+
+
 # --- checks and training --------------------------------------------------------------------------------------------
 
 
@@ -1303,6 +1354,7 @@ EXERCISES: dict[str, Code | Value] = {
     "backward-bias": BACKWARD_BIAS,
     "rows": ROWS,
     "diamond": DIAMOND,
+    "long-way": LONG_WAY,
     "twice": VALUES["twice"],
     "evaluator": EVALUATOR,
     "differences": DIFFERENCES,
