@@ -1027,6 +1027,29 @@ def test_on_a_phone_whatever_has_the_focus_can_be_seen(opens: Opens, position: i
     assert seen > 60
 
 
+def test_on_a_phone_wide_matrices_scroll_inside_their_own_boxes(opens: Opens) -> None:
+    graph = network([8, 8, 3], batch=5, activation="tanh", weight_decay=0.1)
+    rng = np.random.default_rng(0)
+    given = {key: rng.normal(size=graph.variables[key].shape) for key in graph.inputs}
+    visit = opens(Stepper(graph, graph.init(0) | given, name="broad").island(), look="phone", touch=True)
+    visit.page.evaluate(Axe().axe_script)
+    visit.open_all()
+    for stop in ("z", "back-s", "dJ-dW1", "update"):
+        visit.go([each.id for each in stops(graph)].index(stop))
+        visit.settle()
+        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, stop
+        found = visit.page.evaluate("axe.run({runOnly: ['scrollable-region-focusable']})")
+        assert [node["html"][:200] for rule in found["violations"] for node in rule["nodes"]] == []
+    wide_box = visit.find(".mlp-panel-numbers .mlp-array.mlp-is-cotangent")
+    assert wide_box.get_attribute("role") == "group" and wide_box.get_attribute("aria-label").startswith("∂J/∂")
+    wide_box.focus()
+    visit.page.keyboard.press("ArrowRight")  # scrolls, and moves no step
+    visit.page.wait_for_function(
+        "document.querySelector('.mlp-panel-numbers .mlp-array.mlp-is-cotangent').scrollLeft > 0"
+    )
+    assert visit.find(".mlp-stops").input_value() == str(len(stops(graph)) - 1)
+
+
 def test_where_there_is_room_the_field_needs_no_sheet(visit: Visit) -> None:
     visit.entry("W1", 1, 1).focus()
     assert visit.entry("W1", 1, 1).evaluate("e => e.inputMode") == "decimal"

@@ -84,6 +84,19 @@ function scrollBox(label, attributes, ...children) {
   return box;
 }
 
+/** The same for a table's place, which is a group, and has a name, only while it scrolls. */
+function scrollPlace(place, label) {
+  place.classList.add("mlp-scroll");
+  const watch = new ResizeObserver(() => {
+    for (const [name, value] of Object.entries({ role: "group", "aria-label": label, tabindex: 0 })) {
+      if (scrolls(place)) place.setAttribute(name, value);
+      else place.removeAttribute(name);
+    }
+  });
+  watch.observe(place);
+  for (const child of place.children) watch.observe(child);
+}
+
 function scrolls(box) {
   return box.scrollWidth > box.clientWidth + 1;
 }
@@ -243,6 +256,7 @@ function matrixTable(caption, matrix, { className = "", entry = null } = {}) {
   const isMap = !entry && matrix.data.length > IN_TABLE;
   if (isMap) place.append(sizeMap(caption, matrix));
   else place.append(visibleCaption(caption), numberTable(caption, matrix, entry, cells));
+  scrollPlace(place, [caption].flat().map((part) => part.textContent ?? part).join(""));
   const refresh = (next) => {
     if (isMap) place.replaceChildren(sizeMap(caption, next));
     else cells.forEach((cell, k) => cell.show(next.data[k]));
