@@ -675,6 +675,24 @@ def test_outline_of_a_deep_network() -> None:
     parse(draw.to_svg(graph, direction="backward"))
 
 
+def test_an_outline_tells_weights_from_biases() -> None:
+    """What is left out is two squares where the regulariser reads the one and not the other."""
+    graph = network([4] * 101, bias=True, weight_decay=0.1)
+    root = parse(draw.to_svg(graph))
+    assert [e.get("data-hidden") for e in with_class(root, "mlp-variable", "mlp-hidden")] == ["94", "94"]
+    edges = [e.get("data-equation") for e in with_class(root, "mlp-edge") if e.get("data-hidden") is not None]
+    gap = with_class(root, "mlp-gap")[0].get("data-equations").split()[0]
+    penalty = str(next(k for k, equation in enumerate(graph.equations) if equation.op == "l2"))
+    assert sorted(edges) == sorted([gap, gap, penalty])
+
+
+def test_the_running_example_fits_a_column() -> None:
+    """As narrow as an inline picture may get, it is no wider than the text of a page beside its contents: 620 px."""
+    for direction in ("forward", "backward", "both"):
+        look = parse(draw.to_svg(running_example()[0], direction=direction)).get("style")
+        assert float(look.partition("min-width:")[2].partition("px")[0]) <= 620
+
+
 def test_when_an_outline_is_drawn() -> None:
     def outlined(graph: Graph, **options: bool) -> bool:
         return bool(with_class(parse(draw.to_svg(graph, **options)), "mlp-layer"))

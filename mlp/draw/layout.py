@@ -24,6 +24,7 @@ Cell = tuple[int, int]  # (column, row)
 Point = tuple[float, int]  # column 2.5 is the middle of the space after column 2
 DATA = ("input", "intermediate")  # what the main chain follows where two are equally long
 HIDDEN_GIVEN, HIDDEN_MADE = "… given", "… made"  # no identifiers, so no variable has these names
+HIDDEN_SHARED = "… given, shared"  # given, and read by what is shown too, as weights are by a regulariser
 
 
 # --- what is drawn --------------------------------------------------------------------------------------------------
@@ -88,8 +89,11 @@ def outline(graph: Graph) -> Selection:
     drawn = [n for n in graph.variables if n in narrow or n in shown_made or n == graph.objective]
     kept = set(drawn)
     hidden_made = tuple(n for n in graph.variables if n in gap_made and n not in kept)
-    hidden_given = tuple(n for n in graph.given if n not in kept)
-    stand_in = dict.fromkeys(hidden_given, HIDDEN_GIVEN) | dict.fromkeys(hidden_made, HIDDEN_MADE)
+    shared = {name for names in read_by_shown for name in names}
+    hidden_given = tuple(n for n in graph.given if n not in kept and n not in shared)
+    hidden_shared = tuple(n for n in graph.given if n not in kept and n in shared)
+    hidden = {HIDDEN_SHARED: hidden_shared, HIDDEN_GIVEN: hidden_given, HIDDEN_MADE: hidden_made}
+    stand_in = {n: name for name, names in hidden.items() for n in names}
 
     def drawn_inputs(group: Sequence[int]) -> tuple[str, ...]:
         names = tuple(stand_in.get(name, name) for name in inputs(group))
@@ -108,8 +112,7 @@ def outline(graph: Graph) -> Selection:
             label = "" if one else f"layer {numbers[group[0]]:,}"
             output = (graph.equations[group[-1]].output,)
             boxes.append(Box(group, drawn_inputs(group), output, "operator" if one else "layer", label))
-    extra = [name for name in (HIDDEN_GIVEN, HIDDEN_MADE) if any(name in box.inputs for box in boxes)]
-    hidden = {HIDDEN_GIVEN: hidden_given, HIDDEN_MADE: hidden_made}
+    extra = [name for name in hidden if any(name in box.inputs for box in boxes)]
     return Selection(tuple(boxes), (*drawn, *extra), {name: hidden[name] for name in extra})
 
 

@@ -25,9 +25,9 @@ LIGHT |= {"wrong": "#B00040", "paper": "#FFFFFF"}  # paper: around and on the ba
 DARK |= {"wrong": "#FF8FA8", "paper": "#14181E"}
 WAYS = ("forward", "backward")
 SQUARE, SHAPED, CIRCLE, BOX = 48.0, 58.0, 44.0, (88.0, 48.0)  # pixels
-SPACE, MARGIN, ROUND = 26.0, 6.0, 11.0  # between nodes, around all, of an edge's corner
-SYMBOL, FRACTION, OPERATOR, TEXT = 18.0, 20.0, 22.0, 13.0  # font sizes
-SHRINK = 0.85  # an inline picture shrinks this far and scrolls from there: 13 px text stays at 11
+SPACE, MARGIN, ROUND = 22.0, 6.0, 10.0  # between nodes, around all, of an edge's corner
+SYMBOL, FRACTION, OPERATOR, TEXT = 18.0, 20.0, 22.0, 13.5  # font sizes
+SHRINK = 0.82  # an inline picture shrinks this far and scrolls from there: 13.5 px text stays at 11
 HEAD = (9.0, 4.2)  # length and half width of an arrow's head
 CORNER, BADGE = 11.0, 8.0  # legs of the corner of a square that has its value; radius of a guilty node's badge
 
@@ -53,7 +53,7 @@ RULES = """
 .mlp-svg .mlp-parameter .mlp-outline{stroke:var(--mlp-p);stroke-width:3.2}
 .mlp-svg .mlp-gap .mlp-outline,.mlp-svg .mlp-hidden .mlp-outline{stroke-dasharray:5 4}
 .mlp-svg .mlp-label{fill:currentColor}
-.mlp-svg text{font:13px/1 system-ui,sans-serif;text-anchor:middle}
+.mlp-svg text{font:13.5px/1 system-ui,sans-serif;text-anchor:middle}
 .mlp-svg .mlp-node.mlp-cotangent .mlp-label{fill:var(--mlp-b)}
 .mlp-svg .mlp-node.mlp-unused{opacity:.75}
 .mlp-svg .mlp-node.mlp-unused .mlp-outline{stroke:var(--mlp-x)}

@@ -182,7 +182,7 @@ def scalar_ways(graph: Graph) -> dict[str, list[list[Edge]]]:
         if int(np.prod(shape)) != 1:
             raise ValueError(f"graph: expected single numbers in the scene 'paths', received {name!r} of shape {shape}")
     order = sorted(found, key=lambda name: (name not in graph.parameters, list(graph.variables).index(name)))
-    return {name: found[name] for name in order}
+    return {name: sorted(found[name]) for name in order}  # by the order in which J's own equation reads them
 
 
 def operator_ways(graph: Graph) -> dict[str, list[Edge]]:

@@ -223,7 +223,7 @@ def _backward(graph: Graph, steps: Sequence[Step], firsts: Collection[int]) -> S
         sources = {OWN: name, "out": equation.output}
         saved = [equation.inputs[what] if isinstance(what, int) else sources[what] for what in vjp.saves]
         shape = graph.variables[name].shape
-        sign = "=" if first and step.final else r"\text{ += }"
+        sign = "=" if first else r"\text{ += }"
         delta = write.symbol("∂" + equation.output, graph.variables[equation.output].shape)
         shaped = [write.symbol(source, graph.variables[source].shape) for source in saved]
         rule = vjp.tex(delta, *shaped, **{**op.attrs, **equation.symbols})
@@ -234,10 +234,14 @@ def _backward(graph: Graph, steps: Sequence[Step], firsts: Collection[int]) -> S
             **write.attrs(equation),
         )
         paid = write.slot(f"instalment {step.index}")
-        numbers.append(f"{cotangent_tex(graph, name)} {sign} {filled} = {paid}")
+        numbers.append(
+            f"{cotangent_tex(graph, name)} = {filled} = {paid}"
+            if first
+            else rf"{filled} = {paid} \text{{, added to }} {cotangent_tex(graph, name)}"
+        )
         what = "Gradient" if name in graph.parameters else "Cotangent"
         added = "" if first else ", added to what is there"
-        status = "Final." if step.final else "Not final: another share is to come."
+        status = "Final." if step.final else "Not final: another instalment is to come."
         told = words_of(graph, equation, argnum)
         words.append(f"{what} of {unicode_name(name)}: {told}, {_size(shape)}{added}. {status}")
     names = [step.variable for step in steps]

@@ -87,7 +87,11 @@ class Stepper(View):
 
     def _caption(self) -> str:
         J = float(trace(self.graph, self.arrays())[str(self.graph.objective)])
-        return f"Forward, backward and update in {self._count} stops. Here {self.graph.objective} = {J:.4g}."
+        return (
+            f"Forward, backward and update in {self._count} stops. Here {self.graph.objective} = {J:.4g}. "
+            "A filled corner says that a value, or on the way back a cotangent, is there; a dashed border, that "
+            "instalments are still to come. Double lines carry cotangents; thick ones, what this stop reads and writes."
+        )
 
     def text(self) -> str:
         """Every stop in words, with the numbers that it makes."""

@@ -129,8 +129,8 @@ def test_the_numbers_of_the_examples_are_friendly() -> None:
 
 def test_it_says_the_paths_in_words() -> None:
     assert ChainRule(*two_paths(), scene="paths").text().splitlines() == [
-        "∂J/∂r = 1 · ∂r/∂h = 2 · ∂h/∂z = 0.25 · ∂z/∂W⁽¹⁾ = 2: product 1.",
         "∂J/∂L = 1 · ∂L/∂o = 1 · ∂o/∂h = 4 · ∂h/∂z = 0.25 · ∂z/∂W⁽¹⁾ = 2: product 2.",
+        "∂J/∂r = 1 · ∂r/∂h = 2 · ∂h/∂z = 0.25 · ∂z/∂W⁽¹⁾ = 2: product 1.",
         "∂J/∂W⁽¹⁾ over 2 paths: 3; the backward pass has 3.",
     ]
 

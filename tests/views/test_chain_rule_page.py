@@ -118,10 +118,10 @@ def test_products_of_two_paths_add_up(opens: Opens) -> None:
     for _ in range(5):
         visit.button("Next factor").click()
     assert visit.button("Next factor").get_attribute("aria-disabled") == "true"
-    assert visit.said == "∂J/∂W⁽¹⁾ = 1 + 2 = 3. The backward pass has 3; nudging W⁽¹⁾ gives 3."
+    assert visit.said == "∂J/∂W⁽¹⁾ = 2 + 1 = 3. The backward pass has 3; nudging W⁽¹⁾ gives 3."
     visit.find("select").select_option("h")
     assert visit.find("output").inner_text() == "3 of 3 factors"
-    assert visit.said.startswith("∂J/∂h = 2 + 4 = 6.")
+    assert visit.said.startswith("∂J/∂h = 4 + 2 = 6.")
 
 
 def test_paths_are_walked_by_the_keyboard_alone(opens: Opens) -> None:
@@ -132,7 +132,7 @@ def test_paths_are_walked_by_the_keyboard_alone(opens: Opens) -> None:
     assert "Next factor" in visit.page.evaluate("document.activeElement.textContent")
     for _ in range(5):
         press("Enter")
-    assert visit.said.startswith("∂J/∂W⁽¹⁾ = 1 + 2 = 3.")
+    assert visit.said.startswith("∂J/∂W⁽¹⁾ = 2 + 1 = 3.")
     press("Shift+Tab")
     press(" ")
     assert visit.find("output").inner_text() == "4 of 5 factors"
@@ -149,7 +149,7 @@ def test_another_number_gives_other_factors(opens: Opens, w: float) -> None:
     products = [float(text.replace("−", "-")) for text in visit.texts(".mlp-path > li:last-child .mlp-reached strong")]
     assert sum(products) == pytest.approx(run["dJ/dW1"].item(), rel=1e-3)
     visit.button("Reset").click()
-    assert visit.said.startswith("The book's numbers are back. ∂J/∂W⁽¹⁾ = 1 + 2 = 3.")
+    assert visit.said.startswith("The book's numbers are back. ∂J/∂W⁽¹⁾ = 2 + 1 = 3.")
 
 
 @pytest.mark.parametrize("text", ["", "abc", "1e400", "1e200"])
@@ -160,7 +160,7 @@ def test_bad_numbers_are_refused_where_they_stand(opens: Opens, text: str) -> No
     field.fill(text)
     assert field.get_attribute("aria-invalid") == "true"
     assert "It stays 4." in visit.find(".mlp-complaint").text_content()
-    assert visit.said.startswith("∂J/∂W⁽¹⁾ = 1 + 2 = 3.")
+    assert visit.said.startswith("∂J/∂W⁽¹⁾ = 2 + 1 = 3.")
     field.blur()
     assert field.input_value() == "4"
 
@@ -195,7 +195,8 @@ def test_the_heat_map_is_a_table_with_its_numbers(opens: Opens) -> None:
     visit.radio("Without the zeros").check()
     kept = visit.table("∂h/∂z, 4 by 4")
     assert [text for text in kept if text != "0, left out"] == ["1", "1", "1"]
-    assert visit.said == "3 of the 16 entries are not 0. The others are multiplied, added, and change nothing."
+    told = "3 of the 16 entries are not 0 with these numbers. The others are multiplied, added, and change nothing."
+    assert visit.said == told
 
 
 def test_stages_are_chosen_by_the_keyboard_alone(opens: Opens) -> None:
@@ -203,7 +204,7 @@ def test_stages_are_chosen_by_the_keyboard_alone(opens: Opens) -> None:
     press = visit.page.keyboard.press
     press("Tab")
     press("Tab")
-    for words in ("6 of the 16 entries", "What the engine computes", "A row for each"):
+    for words in ("6 of the 16 entries", "What the engine computes", "The table has a row for each"):
         press("ArrowRight")
         assert visit.said.startswith(words)
 

@@ -54,6 +54,23 @@ def test_a_stop_says_what_the_book_says_of_it() -> None:
     assert walk["back-J"].words.startswith("Cotangent of L: ∂J/∂J, which is 1, unchanged, a number. Final.")
 
 
+@pytest.mark.parametrize("graph", [running_example()[0], diamond()[0]])
+def test_the_first_instalment_is_set_and_later_ones_are_added(graph: Graph) -> None:
+    seen: set[str] = set()
+    steps = schedule(graph, "keep_all")
+    for stop in stops(graph):
+        if stop.phase != "backward":
+            continue
+        names = [steps[index].variable for index in stop.steps]
+        rows = zip(names, stop.formula.split(r" \qquad "), stop.numbers.split(r" \qquad "), strict=True)
+        for name, formula, numbers in rows:
+            assert ("+=" in formula) == (name in seen), (stop.id, name)
+            assert ("added to" in numbers) == (name in seen), (stop.id, name)
+            assert ("added to what is there" in stop.words) == (name in seen), (stop.id, name)
+            seen.add(name)
+    assert seen >= set(graph.parameters)
+
+
 def test_no_sentence_gives_a_variable_another_name() -> None:
     """A capital at a sentence's beginning would make a matrix of a column."""
     walk = {stop.id: stop for stop in stops(network([3, 4, 2], activation="tanh", loss="cross_entropy", bias=True))}

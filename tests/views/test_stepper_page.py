@@ -405,7 +405,7 @@ def expected(graph: Graph, run: Trace, stop: Stop) -> dict[str, Array]:
             continue
         slope = f"∂{graph.objective}/∂{unicode_name(step.variable)}"
         if step.writes[0] not in step.born:
-            found[f"{slope}, this share"] = step.contributions[step.variable]
+            found[f"{slope}, this instalment"] = step.contributions[step.variable]
         found[slope] = sums[step.variable]
         found |= {unicode_name(name): run[name] for name in step.reads if name in graph.variables}
     return found
@@ -601,10 +601,10 @@ def test_instalments_say_what_is_still_owed(visit: Visit) -> None:
     rule = visit.find(".mlp-panel-rule")
     assert "∂J/∂x is not computed: nobody asked for it." in rule.inner_text()
     visit.go(7)
-    told = "0.1·W⁽¹⁾. Not final: 1 of 2 shares is in; z = W⁽¹⁾ x still owes one (stop 13)."
+    told = "0.1·W⁽¹⁾. Not final: 1 of 2 instalments is in; z = W⁽¹⁾ x still owes one (stop 13)."
     assert f"∂J/∂W⁽¹⁾ so far: {told}" in rule.inner_text()
     visit.go(12)
-    assert "Final: all 2 shares are in." in rule.inner_text()
+    assert "Final: all 2 instalments are in." in rule.inner_text()
 
 
 def test_the_ledger_says_what_is_kept_and_why(visit: Visit) -> None:

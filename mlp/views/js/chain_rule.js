@@ -261,10 +261,10 @@ function foldedOf({ lab, told, chosen }) {
   return { ...base, matrix, filled, dense: result(() => true), sparse: result((slope) => slope !== 0) };
 }
 
-/** What a way back ends in: a cotangent, or a share of it where the variable is read elsewhere too. */
+/** What a way back ends in: a cotangent, or an instalment to it where the variable is read elsewhere too. */
 function shareName(lab, source) {
   const readers = lab.graph.equations.flatMap(({ inputs }) => inputs).filter((name) => name === source).length;
-  return `${readers > 1 ? "share of " : ""}${unicodeCotangent(lab.graph, source)}`;
+  return `${readers > 1 ? "instalment to " : ""}${unicodeCotangent(lab.graph, source)}`;
 }
 
 /** How far two results are apart, as a part of the largest entry. */
@@ -273,14 +273,24 @@ function apartness(A, B) {
   return A.data.reduce((most, a, k) => Math.max(most, Math.abs(a - B.data[k]) / size), 0);
 }
 
-function stageWords({ lab, stage, J }, { output, source, delta, matrix, rows, columns, filled, work }) {
+function stageWords({ lab, stage, J }, { output, source, delta, into, matrix, rows, columns, filled, work }) {
   const [name, back] = [edgeText(output, source), shareName(lab, source)];
-  const order = delta.shape[1] > 1 ? ", both read row by row," : "";
+  const isFlat = [delta, into].some(({ shape }) => shape.length && Math.min(...shape) > 1);
   if (!matrix && stage < 2) return `${name} would have ${rows} × ${columns} entries, ${bytesText(rows * columns * FLOAT)}: too many to make here. The shortcut makes none of them.`;
-  if (stage === 0) return `A row for each of the ${rows} entries of ${unicodeName(output)}, a column for each of the ${columns} of ${unicodeName(source)}. Its transpose times the cotangent ∂${J}/∂${unicodeName(output)}${order} is ${back}.`;
-  if (stage === 1) return `${filled} of the ${rows * columns} entries are not 0. The others are multiplied, added, and change nothing.`;
+  if (stage === 0) {
+    const [outputs, inputs] = [sideText("row", rows, output), sideText("column", columns, source)];
+    const cotangent = `∂${J}/∂${unicodeName(output)}, which has the shape of ${unicodeName(output)}`;
+    return `The table has ${outputs} and ${inputs}. Its transpose times the cotangent ${cotangent}, is ${back}.${isFlat ? " Matrices are read row by row." : ""}`;
+  }
+  if (stage === 1) return `${filled} of the ${rows * columns} entries are not 0 with these numbers. The others are multiplied, added, and change nothing.`;
   const columnsOf = delta.shape[1] > 1 ? `, all ${delta.shape[1]} examples at once` : "";
-  return `What the engine computes: no Jacobian at all, ${work} multiplications${columnsOf}, the same numbers.`;
+  const more = filled !== null && work > filled ? ` Stage 2 has ${filled}, as it also leaves out zeros that only these numbers bring; the engine does not look for them.` : "";
+  return `What the engine computes: no Jacobian at all, ${work} multiplications${columnsOf}, the same numbers.${more}`;
+}
+
+/** "a row for each of the 4 entries of h", "one row for s". */
+function sideText(what, count, name) {
+  return count > 1 ? `a ${what} for each of the ${count} entries of ${unicodeName(name)}` : `one ${what}, for ${unicodeName(name)}`;
 }
 
 function stageParts({ lab, told, chosen, stage }, folded) {
@@ -334,7 +344,7 @@ function costTable({ stage }, { matrix, rows, columns, filled, work, dense, spar
   const lines = [
     [rows * columns * FLOAT, rows * columns, same(dense)],
     [matrix && filled * FLOAT, matrix && filled, same(sparse)],
-    [0, work, "✓ what is compared with"],
+    [0, work, "the engine's own"],
   ];
   const row = ([bytes, count, verdict], k) => {
     const texts = [bytes === null ? "?" : bytesText(bytes), count === null ? "?" : count.toLocaleString("en"), verdict];

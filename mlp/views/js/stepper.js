@@ -217,7 +217,7 @@ class Lab {
     const { op, output } = this.graph.equations[equation];
     if (this.broken === "overwrite") return first ? null : "what was there is replaced, not added to";
     if (this.broken === "drop_phi") return OPS[op].activation ? "φ′ is left out" : null;
-    if (this.broken === "hasty_order") return this.isHasty(output) ? `${this.label(reads[0])} is read before all its shares are in` : null;
+    if (this.broken === "hasty_order") return this.isHasty(output) ? `${this.label(reads[0])} is read before all its instalments are in` : null;
     if (updated) return `${unicodeName(variable)} is updated now, before the pass is over`;
     const moved = reads.slice(1).find((name) => this.valueAt(name, index) !== this.result.values[name]);
     return moved ? `${unicodeName(moved)}, which is read here, has been updated already` : null;
@@ -956,7 +956,7 @@ function arraysOf(view) {
     const result = () => lab.result.steps[index];
     if (phase === "forward") add(writes[0], [lab.label(writes[0]), "written"], () => result().total, "value");
     else {
-      if (!first) add(`share ${index}`, [`${lab.label(writes[0])}, this share`, "added"], () => result().instalment, "cotangent");
+      if (!first) add(`share ${index}`, [`${lab.label(writes[0])}, this instalment`, "added"], () => result().instalment, "cotangent");
       const state = final.length ? (first ? "written" : "sum, final") : "so far, not final";
       add(`total ${writes[0]}`, [lab.label(writes[0]), state], () => result().total, "cotangent");
     }
@@ -1280,7 +1280,7 @@ function oweText({ lab, steps, stepsTo }) {
     const share = lab.shares(name).find((s) => s.equation === equation);
     const cotangent = unicodeCotangent(lab.graph, name);
     const text = share
-      ? `On the way back this step pays a share of ${cotangent} (stop ${stepsTo.get(share.index) + 1}).`
+      ? `On the way back this step pays an instalment to ${cotangent} (stop ${stepsTo.get(share.index) + 1}).`
       : `${cotangent} is not computed: nobody asked for it.`;
     return element("p", {}, text);
   });
@@ -1300,8 +1300,8 @@ function instalments({ lab, now, stepsTo }, name) {
   const missing = shares.length - arrived.length;
   const owing = shares.filter(({ index }) => index > now).map((s) => `${titleOf(lab, stepsTo, s.equation)} still owes one (stop ${stepsTo.get(s.index) + 1})`);
   const state = missing
-    ? `Not final: ${arrived.length} of ${shares.length} shares ${arrived.length === 1 ? "is" : "are"} in; ${enumerated(owing)}.`
-    : `Final: ${shares.length === 1 ? "its only share is" : `all ${shares.length} shares are`} in.`;
+    ? `Not final: ${arrived.length} of ${shares.length} instalments ${arrived.length === 1 ? "is" : "are"} in; ${enumerated(owing)}.`
+    : `Final: ${shares.length === 1 ? "its only instalment is" : `all ${shares.length} instalments are`} in.`;
   const items = shares.map((share) => {
     const isIn = share.index <= now;
     const from = `${titleOf(lab, stepsTo, share.equation)} (stop ${stepsTo.get(share.index) + 1})`;
@@ -1394,7 +1394,7 @@ function lifeRow(view, entry, last) {
 
 function ledgerName(lab, name) {
   const [, what, of] = /^(work \d+|instalment) of (.+)$/.exec(name) ?? [null, "", name];
-  return what ? `${what.startsWith("work") ? "workspace" : "a share"} for ${lab.label(of)}` : lab.label(of);
+  return what ? `${what.startsWith("work") ? "workspace" : "an instalment"} for ${lab.label(of)}` : lab.label(of);
 }
 
 /** Why an array is still there, or may go. */
@@ -1441,10 +1441,10 @@ function codePanel(view) {
 // --- break it --------------------------------------------------------------------------------------------------------
 
 const BREAKS = {
-  overwrite: { label: "= for +=", why: "a share that came later replaced what was there, instead of being added" },
+  overwrite: { label: "= for +=", why: "an instalment that came later replaced what was there, instead of being added" },
   drop_phi: { label: "drop φ′", why: "its cotangent went through the activation as if the slope were 1 everywhere" },
   update_mid_pass: { label: "update in mid-pass", why: "a weight that it is made with had been updated already, before the pass was over" },
-  hasty_order: { label: "wrong order", why: "the cotangent that it is made from was passed on after its first share, while others were still owed" },
+  hasty_order: { label: "wrong order", why: "the cotangent that it is made from was passed on after its first instalment, while others were still owed" },
 };
 
 function checkPanel(view) {
