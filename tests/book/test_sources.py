@@ -112,6 +112,24 @@ def test_every_figure_is_named_described_and_cited(path: Path) -> None:
         assert f"{{numref}}`{name}`" in text, f"{name}: cited nowhere on its page"
 
 
+def labels(path: Path) -> set[str]:
+    """What a page names so that others can point to it: sections, equations, figures, tables."""
+    text = markdown(path)
+    named = re.findall(r"^\(([\w-]+)\)=$|^\$\$ \(([\w-]+)\)$|^:name: ([\w-]+)$", text, re.MULTILINE)
+    return {label for found in named for label in found if label} | {figure["name"] for figure in figures(path)}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_label_is_pointed_to(path: Path) -> None:
+    """The label at the head of a page is its address, and may wait for a reader; all others have one."""
+    text = "\n".join(map(markdown, PAGES))
+    cited = {
+        target or shown for shown, target in re.findall(r"\{(?:ref|eq|numref)\}`([^`<]+?)(?:\s*<([\w-]+)>)?`", text)
+    }
+    head = re.match(r"\(([\w-]+)\)=\n# ", markdown(path))
+    assert labels(path) - cited - ({head[1]} if head else set()) == set(), "labels that nobody points to"
+
+
 def glossary() -> dict[str, str]:
     """The terms of the glossary, each with what is said of it."""
     body = markdown(ROOT / "book" / "glossary.md").split(":::{glossary}\n")[1].split("\n:::")[0]
