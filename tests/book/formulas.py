@@ -31,7 +31,7 @@ class Display:
     @property
     def has_gradient(self) -> bool:
         """Whether it says the derivative of something with respect to something."""
-        return bool(re.search(r"\\partial|\\nabla|\\delta", self.tex))
+        return bool(re.search(r"\\partial|\\nabla|\\delta|\\dot\{", self.tex))
 
 
 def prose(path: Path) -> str:

@@ -241,6 +241,22 @@ def test_matrix_product_in_indices() -> None:
         assert compare(LABELLED[label].tex.split(r"\qquad")[-1], known) == 1
 
 
+@pytest.mark.parametrize("activation", PHI)
+def test_tangents(activation: str) -> None:
+    """eq-modes-tangents, line by line, against the engine's derivative along the same direction."""
+    graph = mlp.network([D, M, Q], N, activation=activation, weight_decay=0.3)
+    values = values_of(graph, seed=7)
+    rng = np.random.default_rng(8)
+    speed = {name: rng.standard_normal(values[name].shape) for name in ("W1", "W2")}
+    trace = mlp.trace(graph, values)
+    z = speed["W1"] @ values["x"]
+    h = slope(activation, trace["z"]) * z
+    o = speed["W2"] @ trace["h"] + values["W2"] @ h
+    J = 1 / N * ((trace["o"] - values["y"]) * o).sum() + 0.3 * sum((values[W] * speed[W]).sum() for W in speed)
+    for name, tangent in {"z": z, "h": h, "o": o, "J": J}.items():
+        np.testing.assert_allclose(tangent, mlp.jvp(graph, values, speed, of=name)[1], rtol=1e-6, atol=1e-8)
+
+
 def test_softmax_entry_by_entry() -> None:
     o = np.random.default_rng(6).standard_normal(Q)
     p = np.exp(o) / np.exp(o).sum()
@@ -314,6 +330,11 @@ QUOTED = {
     "eq-chain-outer": r"\frac{\partial J}{\partial W_{jk}} = \sum_{i, a} \delta_{ia} [i = j]\, h_{ka} = "
     r"\sum_a \delta_{ja} h_{ka} \qquad\text{so}\qquad \frac{\partial J}{\partial \mathbf{W}} = "
     r"\boldsymbol\delta\, \mathbf{h}^\top .",
+    "eq-modes-tangents": r"\begin{aligned} \dot{\mathbf{z}} &= \dot{\mathbf{W}}^{(1)} \mathbf{x} & (m, n) \\ "
+    r"\dot{\mathbf{h}} &= \phi'(\mathbf{z}) \odot \dot{\mathbf{z}} & (m, n) \\ "
+    r"\dot{\mathbf{o}} &= \dot{\mathbf{W}}^{(2)} \mathbf{h} + \mathbf{W}^{(2)} \dot{\mathbf{h}} & (q, n) \\ "
+    r"\dot{J} &= \tfrac{1}{n} \textstyle\sum (\mathbf{o} - \mathbf{y}) \odot \dot{\mathbf{o}} + "
+    r"\lambda \sum \mathbf{W} \odot \dot{\mathbf{W}} & () \end{aligned}",
     "eq-chain-softmax": r"\frac{\partial p_i}{\partial o_k} = p_i \left( [i = k] - p_k \right) .",
     "eq-depth-backward": r"\begin{aligned} \frac{\partial J}{\partial \mathbf{W}^{(k)}} &= \boldsymbol\delta^{(k)} "
     r"{\mathbf{h}^{(k-1)}}^\top + \lambda \mathbf{W}^{(k)} , \\[1ex] \boldsymbol\delta^{(k-1)} &= "
