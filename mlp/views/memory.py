@@ -83,7 +83,7 @@ WORDS: Mapping[str, Any] = {
         ],
         "dtype": ["Lower precision: float32", "Half of every array; about 7 digits in place of 16."],
         "machines": [
-            "{machines} machines, {part} examples each",
+            "{machines} machines, {share} examples each",
             "The same gradient. Each machine holds all parameters, and sends {sent} of gradients a step if they are "
             "added up around a ring.",
         ],
@@ -95,8 +95,7 @@ WORDS: Mapping[str, Any] = {
             "The same result, in {micro_batches} passes with smaller products.",
         ],
         "dtype": ["Lower precision: float32", "Half of every array; about 7 digits in place of 16."],
-        "machines": ["{machines} machines, {part} examples each", "Each machine holds all parameters."],
-        "sqrt": ["", ""],
+        "machines": ["{machines} machines, {share} examples each", "Each machine holds all parameters."],
     },
     "refused": {
         "batch": "Smaller batch: it is as small as it gets.",

@@ -190,130 +190,118 @@ function peakOf(events) {
 const MEGABYTE = 1e6;
 const STACK = [0, 1, 3, 4, 2, 5]; // of KINDS, from the bottom up: first what is always there
 
-class MemoryView {
-  constructor(model, place, told) {
-    this.model = model;
-    this.told = told;
-    this.passes = new Map();
-    this.past = []; // settings to which Undo goes back
-    this.settings = model.get("settings") ?? told.settings;
-    const reason = this.refusal(this.settings);
-    if (reason) throw new RangeError(`The data of this view is damaged. ${reason}`);
-    this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
-    this.parts = [memoryHeadOf, memorySettingsOf, memoryChartOf, waysOutOf].map((make) => make(this));
-    const attributes = { class: "mlp-ui mlp-memory", role: "group", "aria-label": "Memory of a training step" };
-    place.replaceChildren(element("div", attributes, ...this.parts.map((part) => part.element), this.status));
-    this.listener = () => this.takeSettings();
-    model.on("change:settings", this.listener);
-    this.redraw();
-  }
-
-  end() {
-    clearTimeout(this.timer);
-    this.parts.forEach((part) => part.end?.());
-    this.model.off("change:settings", this.listener);
-  }
+VIEWS.memory = (model, place, told) => {
+  const passes = new Map();
+  let lastKey = null;
+  let timer = null;
 
   /** Words that came with the state, with what goes into their {slots}. */
-  say(key, slots) {
-    return filled(this.told.words[key], slots);
-  }
+  const say = (key, slots) => filled(told.words[key], slots);
 
   /** What is wrong with settings, in a sentence; null if nothing is. */
-  refusal(settings) {
-    const { limits, choices } = this.told;
-    for (const [key, most] of Object.entries(limits)) {
+  const refusal = (settings) => {
+    for (const [key, most] of Object.entries(told.limits)) {
       const number = settings[key];
-      if (!(Number.isInteger(number) && number > 0 && number <= most)) return this.say(key === "budget" ? key : "whole", { most: most.toLocaleString("en") });
+      if (!(Number.isInteger(number) && number > 0 && number <= most)) return say(key === "budget" ? key : "whole", { most: most.toLocaleString("en") });
     }
-    for (const [key, names] of Object.entries(choices)) if (!names.includes(settings[key])) return `${key}: ${settings[key]}?`;
+    for (const [key, names] of Object.entries(told.choices)) if (!names.includes(settings[key])) return `${key}: ${settings[key]}?`;
     const { depth, batch, machines, micro_batches, policy } = settings;
-    if (machines * micro_batches > batch) return this.say("few", settings);
-    return depth === 1 && /sqrt|every/.test(policy) ? this.say("single") : null;
-  }
+    if (machines * micro_batches > batch) return say("few", settings);
+    return depth === 1 && /sqrt|every/.test(policy) ? say("single") : null;
+  };
 
-  takeSettings() {
-    const settings = this.model.get("settings");
-    if (isSame(settings, this.settings) || this.refusal(settings)) return;
-    this.settings = settings;
-    this.redraw();
-  }
+  const set = (settings) => {
+    view.settings = settings;
+    model.set("settings", settings);
+    model.save_changes();
+    redraw();
+    clearTimeout(timer);
+    timer = setTimeout(() => write(status, say("peak", view.peak) + view.verdict), SAY_AFTER);
+  };
 
   /** Change some settings: null, or why not. What is changed several times in a row is undone at once. */
-  change(some, key = null) {
-    const settings = { ...this.settings, ...some };
-    const reason = this.refusal(settings);
-    if (reason || isSame(settings, this.settings)) return reason;
-    if (key === null || key !== this.key) this.past.push(this.settings);
-    this.key = key;
-    this.set(settings);
+  const change = (some, key = null) => {
+    const settings = { ...view.settings, ...some };
+    const reason = refusal(settings);
+    if (reason || isSame(settings, view.settings)) return reason;
+    if (key === null || key !== lastKey) view.past.push(view.settings);
+    lastKey = key;
+    set(settings);
     return null;
-  }
+  };
 
-  undo() {
-    this.key = null;
-    if (this.past.length) this.set(this.past.pop());
-  }
-
-  set(settings) {
-    this.settings = settings;
-    this.model.set("settings", settings);
-    this.model.save_changes();
-    this.redraw();
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => write(this.status, this.say("peak", this.peak) + this.verdict), SAY_AFTER);
-  }
+  const undo = () => {
+    lastKey = null;
+    if (view.past.length) set(view.past.pop());
+  };
 
   /** What settings take: on one machine, in one pass over `part` examples, with the sums of gradients if there are any. */
-  account(settings, part = partOf(settings)) {
-    const { depth, width, policy, dtype } = settings;
+  const account = (settings, part = partOf(settings)) => {
+    const { depth, width, policy } = settings;
+    const itemsize = told.itemsizes[settings.dtype];
     const plan = { sqrt: Math.ceil(Math.sqrt(depth)), every: settings.segment }[policy] ?? policy;
     const graph = networkOf(Array(depth + 1).fill(width), part, settings);
     const key = JSON.stringify([plan, graph.equations]);
-    if (this.passes.size > 8) this.passes.clear();
-    if (!this.passes.has(key)) this.passes.set(key, passOf(graph, plan));
-    const pass = this.passes.get(key);
+    if (passes.size > 8) passes.clear();
+    if (!passes.has(key)) passes.set(key, passOf(graph, plan));
+    const pass = passes.get(key);
     const isTraining = policy !== "predict";
-    const events = eventsOf(pass, graph, this.told.itemsizes[dtype], isTraining ? this.told.optimizers[settings.optimizer] : null);
-    const [weights] = eventsOf({ steps: [], brought: parametersOf(graph) }, graph, this.told.itemsizes[dtype], [0, 0]);
+    const events = eventsOf(pass, graph, itemsize, isTraining ? told.optimizers[settings.optimizer] : null);
+    const weights = eventsOf({ steps: [], brought: parametersOf(graph) }, graph, itemsize, [0, 0])[0].total;
     if (isTraining && settings.micro_batches > 1) {
       for (const event of events) {
-        event.bytes[GRADIENTS] += weights.total;
-        event.total += weights.total;
+        event.bytes[GRADIENTS] += weights;
+        event.total += weights;
       }
     }
-    return { pass, graph, events, weights: weights.total, peak: peakOf(events) };
-  }
+    return { pass, graph, events, weights, peak: peakOf(events) };
+  };
 
-  redraw() {
-    const { budget } = this.settings;
-    this.found = this.account(this.settings);
-    const { events, peak } = this.found;
-    this.stop = events.find(({ total }) => total > budget) ?? null;
-    this.look = this.stop ?? peak;
-    this.peak = { bytes: bytesText(peak.total), where: this.where(peak) };
-    this.verdict = this.stop ? this.outText() : this.say("fits", { budget: bytesText(budget) });
-    this.parts.forEach((part) => part.draw());
-  }
-
-  where(event) {
-    return this.say("step", { ...event, array: arrayText(event.what) });
-  }
+  const where = (event) => say("step", { ...event, array: arrayText(event.what) });
 
   /** Where the budget is crossed, and by what. */
-  outText() {
-    const { what, total, made } = this.stop;
+  const outText = ({ what, total, made }, budget) => {
     let now = total - sumOf(made.length, (k) => made[k][1]);
-    const slots = { ...this.stop, there: bytesText(now) };
-    if (now > this.settings.budget) return this.say("before", slots);
-    const [name, bytes] = made.find(([, bytes]) => (now += bytes) > this.settings.budget);
-    return this.say("out", { ...slots, array: name ? arrayText(name) : `workspace for ${arrayText(what)}`, bytes: bytesText(bytes) });
-  }
-}
+    const slots = { ...view.stop, there: bytesText(now) };
+    if (now > budget) return say("before", slots);
+    const [name, bytes] = made.find(([, bytes]) => (now += bytes) > budget);
+    return say("out", { ...slots, array: name ? arrayText(name) : `workspace for ${arrayText(what)}`, bytes: bytesText(bytes) });
+  };
 
-VIEWS.memory = (model, place, told) => {
-  const view = new MemoryView(model, place, told);
-  return () => view.end();
+  const redraw = () => {
+    const { budget } = view.settings;
+    view.found = account(view.settings);
+    const { events, peak } = view.found;
+    view.stop = events.find(({ total }) => total > budget) ?? null;
+    view.look = view.stop ?? peak;
+    view.peak = { bytes: bytesText(peak.total), where: where(peak) };
+    view.verdict = view.stop ? outText(view.stop, budget) : say("fits", { budget: bytesText(budget) });
+    parts.forEach((part) => part.draw());
+  };
+
+  const takeSettings = () => {
+    const settings = model.get("settings");
+    if (isSame(settings, view.settings) || refusal(settings)) return;
+    view.settings = settings;
+    redraw();
+  };
+
+  // What its parts see: `past` are the settings to which Undo goes back.
+  const view = { told, settings: model.get("settings") ?? told.settings, past: [], say, change, undo, account, where };
+  const reason = refusal(view.settings);
+  if (reason) throw new RangeError(`The data of this view is damaged. ${reason}`);
+  const status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+  const parts = [memoryHeadOf, memorySettingsOf, memoryChartOf, waysOutOf].map((make) => make(view));
+  const attributes = { class: "mlp-ui mlp-memory", role: "group", "aria-label": "Memory of a training step" };
+  view.toUndo = () => parts[0].undo.focus();
+  place.replaceChildren(element("div", attributes, ...parts.map((part) => part.element), status));
+  model.on("change:settings", takeSettings);
+  redraw();
+  return () => {
+    clearTimeout(timer);
+    parts.forEach((part) => part.end?.());
+    model.off("change:settings", takeSettings);
+  };
 };
 
 function filled(text, slots) {
@@ -529,7 +517,7 @@ function wayOutOf(view, { label, change, peak, cost }) {
   if (!change) return element("li", { class: "mlp-owed" }, label);
   const apply = () => {
     view.change(change);
-    view.parts[0].undo.focus(); // the button itself is gone
+    view.toUndo(); // the button itself is gone
   };
   const over = peak - view.settings.budget;
   const result = view.say(over > 0 ? "over" : "under", { peak: bytesText(peak), over: bytesText(over) });
@@ -558,24 +546,35 @@ function waysOut(view) {
     }
     return best?.change ?? null;
   };
-  const ways = [];
-  const way = (key, change, slots = {}) => {
-    const [label, cost] = told.words[isTraining ? "training" : "predicting"][key];
-    if (!change) ways.push({ label: told.words.refused[key] });
-    else ways.push({ label: filled(label, slots), change, peak: view.account({ ...settings, ...change }).peak.total, cost: filled(cost, slots) });
-  };
-  if (policy === "keep_all") way("residuals", { policy: "residuals" });
-  const smaller = search("batch", 0.5, machines * micro_batches);
-  way("batch", smaller, smaller && { ...smaller, times: format(batch / smaller.batch, 2) });
-  const parts = search("micro_batches", 2, Math.floor(batch / machines));
-  way("micro_batches", parts, parts && { ...parts, part: partOf({ ...settings, ...parts }), sums: bytesText(weights) });
   const k = Math.ceil(Math.sqrt(depth));
   const isOpen = isTraining && depth > 1 && policy !== "sqrt" && (policy !== "every" || settings.segment !== k);
-  const planned = isOpen && view.account({ ...settings, policy: "sqrt" });
-  way("sqrt", isOpen && { policy: "sqrt" }, isOpen && { k, extra: format(100 * extraOf(planned.pass, planned.graph), 2) });
-  way("dtype", settings.dtype === "float32" ? null : { dtype: "float32" });
-  const more = search("machines", 2, Math.min(told.limits.machines, Math.floor(batch / micro_batches)));
-  const sent = more && (2 * (more.machines - 1) * weights) / more.machines;
-  way("machines", more, more && { ...more, part: Math.ceil(batch / more.machines), sent: bytesText(Math.round(sent)) });
+  const changes = {
+    residuals: policy === "keep_all" ? { policy: "residuals" } : undefined,
+    batch: search("batch", 0.5, machines * micro_batches),
+    micro_batches: search("micro_batches", 2, Math.floor(batch / machines)),
+    sqrt: isOpen ? { policy: "sqrt" } : null,
+    dtype: settings.dtype === "float32" ? null : { dtype: "float32" },
+    machines: search("machines", 2, Math.min(told.limits.machines, Math.floor(batch / micro_batches))),
+  };
+  const ways = [];
+  for (const [key, change] of Object.entries(changes)) {
+    if (change === null) ways.push({ label: told.words.refused[key] });
+    if (!change) continue;
+    const after = { ...settings, ...change };
+    const { pass, graph, peak } = view.account(after);
+    const sent = Math.round((2 * (after.machines - 1) * weights) / after.machines);
+    const slots = {
+      ...after,
+      k,
+      part: partOf(after),
+      share: Math.ceil(batch / after.machines),
+      times: format(batch / after.batch, 2),
+      extra: format(100 * extraOf(pass, graph), 2),
+      sums: bytesText(weights),
+      sent: bytesText(sent),
+    };
+    const [label, cost] = told.words[isTraining ? "training" : "predicting"][key].map((text) => filled(text, slots));
+    ways.push({ label, change, cost, peak: peak.total });
+  }
   return ways;
 }
