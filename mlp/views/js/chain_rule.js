@@ -16,7 +16,7 @@ class ChainRuleView {
     this.names = Object.keys(told.ways);
     this.chosen = this.known(model.get("chosen") ?? told.chosen);
     this.stage = this.within(model.get("stage") ?? told.stage ?? 0);
-    this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+    this.status = liveRegion();
     const options = this.names.map((name) => [name, this.isPaths ? unicodeName(name) : edgeText(...name.split("/"))]);
     this.choice = choice(this.isPaths ? `How ${this.J} depends on` : "Take the cotangent back through", options, (name) => this.choose(name));
     this.scene = (this.isPaths ? pathsOf : operatorOf)(this);
@@ -132,7 +132,7 @@ function numbersOf(view) {
     complaint.say(null);
     view.changed("The book's numbers are back. ");
   };
-  const back = button([icon("↺"), " Reset"], reset, { class: "mlp-reset", title: "Bring the book's numbers back" });
+  const back = resetButton(reset);
   const arrays = element("div", { class: "mlp-arrays" }, ...tables.map((table) => table.element));
   const summary = element("summary", {}, "Change the numbers");
   const draw = () => tables.forEach((table) => table.refresh(lab.values[table.name]));

@@ -63,6 +63,19 @@ function button(label, onclick, attributes = {}) {
   return element("button", { type: "button", onclick, ...attributes }, ...[label].flat());
 }
 
+function closeButton(onclick) {
+  return button([icon("×"), unseen("Close")], onclick, { class: "mlp-close" });
+}
+
+function resetButton(onclick) {
+  return button([icon("↺"), " Reset"], onclick, { class: "mlp-reset", title: "Bring the book's numbers back" });
+}
+
+/** Where a view says things to those who listen. */
+function liveRegion() {
+  return element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+}
+
 /** A choice among names; `options` are pairs of a value and what is shown. */
 function choice(label, options, onchange) {
   const id = uniqueId("choice");
@@ -74,27 +87,20 @@ function choice(label, options, onchange) {
 /** A box in which wide things scroll sideways; it takes the focus only while there is something to scroll. */
 function scrollBox(label, attributes, ...children) {
   const box = element("div", { role: "group", "aria-label": label, ...attributes }, ...children);
-  box.classList.add("mlp-scroll");
-  const watch = new ResizeObserver(() => {
-    if (scrolls(box)) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
-  });
-  watch.observe(box);
-  for (const child of box.children) watch.observe(child);
+  whileItScrolls(box, { tabindex: 0 });
   return box;
 }
 
-/** The same for a table's place, which is a group, and has a name, only while it scrolls. */
-function scrollPlace(place, label) {
-  place.classList.add("mlp-scroll");
+/** Give a box these attributes only while there is something in it to scroll. */
+function whileItScrolls(box, attributes) {
+  box.classList.add("mlp-scroll");
   const watch = new ResizeObserver(() => {
-    for (const [name, value] of Object.entries({ role: "group", "aria-label": label, tabindex: 0 })) {
-      if (scrolls(place)) place.setAttribute(name, value);
-      else place.removeAttribute(name);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (scrolls(box)) box.setAttribute(name, value);
+      else box.removeAttribute(name);
     }
   });
-  watch.observe(place);
-  for (const child of place.children) watch.observe(child);
+  [box, ...box.children].forEach((node) => watch.observe(node));
 }
 
 function scrolls(box) {
@@ -256,7 +262,8 @@ function matrixTable(caption, matrix, { className = "", entry = null } = {}) {
   const isMap = !entry && matrix.data.length > IN_TABLE;
   if (isMap) place.append(sizeMap(caption, matrix));
   else place.append(visibleCaption(caption), numberTable(caption, matrix, entry, cells));
-  scrollPlace(place, [caption].flat().map((part) => part.textContent ?? part).join(""));
+  const label = [caption].flat().map((part) => part.textContent ?? part).join("");
+  whileItScrolls(place, { role: "group", "aria-label": label, tabindex: 0 });
   const refresh = (next) => {
     if (isMap) place.replaceChildren(sizeMap(caption, next));
     else cells.forEach((cell, k) => cell.show(next.data[k]));

@@ -22,7 +22,7 @@ class OneWeightView {
     this.centre = this.value;
     this.asks = told.ask === true; // whether the reader is still to say which way
     this.answer = "";
-    this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+    this.status = liveRegion();
     this.parts = [objectiveOf, moverOf, weightsOf, waysOf].map((make) => make(this));
     const [head, mover, weights, ways] = this.parts.map((part) => part.element);
     const stage = element("div", { class: "mlp-stage" }, mover, weights);
@@ -145,7 +145,7 @@ function slopeSentence({ J, slopes: { gradient, left, right, corner } }) {
 function objectiveOf(view) {
   const now = element("strong", { class: "mlp-objective" });
   const book = element("span", { class: "mlp-changes" });
-  const back = button([icon("↺"), " Reset"], () => view.reset(), { class: "mlp-reset", title: "Bring the book's numbers back" });
+  const back = resetButton(() => view.reset());
   const draw = () => {
     const { isEdited, bookJ, result } = view.lab;
     now.textContent = `${view.J} = ${format(result.J, 5)}`;

@@ -8,7 +8,7 @@ const ASKED = { __proto__: null, fields: fieldsOf, choices: choicesOf, order: or
 
 VIEWS.question = (model, place, told) => {
   const verdict = element("div", { class: "mlp-answered", role: "status", "aria-live": "polite" });
-  const status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+  const status = liveRegion();
   const part = ASKED[told.kind](told, () => verdict.replaceChildren(), (text) => write(status, text));
   const judge = (event) => {
     event.preventDefault();

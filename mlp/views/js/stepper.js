@@ -298,7 +298,7 @@ class StepperView {
     this.controls = controlsOf(this);
     this.says = saysOf(this);
     this.sheet = numberSheet(this);
-    this.status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+    this.status = liveRegion();
     this.panels = [graphPanel, formulaPanel, numbersPanel, rulePanel, memoryPanel, codePanel, checkPanel].map((make) => make(this));
     const [graph, ...others] = this.panels.map((panel) => this.fold(panel));
     const [{ card }] = this.panels; // below the controls, which so stay where they are
@@ -598,7 +598,7 @@ function listStops(list, { lab }) {
 function saysOf(view) {
   const words = element("p", { class: "mlp-words" });
   const changes = element("p", { class: "mlp-changes" });
-  const back = button([icon("↺"), " Reset"], () => view.reset(), { class: "mlp-reset", title: "Bring the book's numbers back" });
+  const back = resetButton(() => view.reset());
   const note = element("div", { class: "mlp-note" }, changes, back);
   const step = updateBox(view);
   const draw = () => {
@@ -821,7 +821,7 @@ function nodeCard(view) {
   const complaint = complaintBox();
   const [title, told, reach] = [element("p", { class: "mlp-card-name" }), element("p"), element("p")];
   const [arrays, links] = [element("div", { class: "mlp-arrays" }), element("p", { class: "mlp-links" })];
-  const close = button([icon("×"), unseen("Close")], () => show(null), { class: "mlp-close" });
+  const close = closeButton(() => show(null));
   const ways = [["", "what depends on it"], ["up", "what it depends on"]];
   const way = choice("Light up", ways, () => {
     view.edited = null;
@@ -1018,6 +1018,12 @@ function changeable(view, number, complaint, attributes, onfocus) {
   return field;
 }
 
+/** Less, the other sign, more. */
+function nudges(read, take, by) {
+  const nudge = (label, text, next) => button([icon(label), unseen(text)], () => take(Number(next(read()).toPrecision(12))), { class: "mlp-nudge" });
+  return [nudge("−", `less by ${format(by)}`, (number) => number - by), nudge("±", "change the sign", (number) => -number), nudge("+", `more by ${format(by)}`, (number) => number + by)];
+}
+
 /** At the bottom of a phone's screen: −, the value, +, and the sign, which a phone's keys for numbers may lack. */
 function numberSheet(view) {
   const complaint = complaintBox();
@@ -1028,8 +1034,10 @@ function numberSheet(view) {
     const reason = chosen.take(number);
     complaint.say(reason && `${reason} It stays ${exactText(chosen.read())}.`);
   };
-  const turn = (label, text, next) => button([icon(label), unseen(text)], () => take(Number(next(chosen.read()).toPrecision(12))), { class: "mlp-nudge" });
-  const close = button([icon("×"), unseen("Close")], () => leave(), { class: "mlp-close" });
+  const close = closeButton(() => {
+    choose(null);
+    view.root.focus({ preventScroll: true });
+  });
   const choose = (next, from = null) => {
     if (chosen === next) return;
     complaint.say(null);
@@ -1039,16 +1047,11 @@ function numberSheet(view) {
     field = numberField(chosen.label, (number) => chosen.take(number), complaint, { "aria-label": `Value of ${chosen.label}` });
     title.textContent = chosen.label;
     place.setAttribute("aria-label", `Change ${chosen.label}`);
-    const less = turn("−", `less by ${format(chosen.by)}`, (number) => number - chosen.by);
-    const more = turn("+", `more by ${format(chosen.by)}`, (number) => number + chosen.by);
-    const row = element("div", { class: "mlp-sheet-row" }, less, field.element, more, turn("±", "change the sign", (number) => -number));
+    const [less, sign, more] = nudges(chosen.read, take, chosen.by);
+    const row = element("div", { class: "mlp-sheet-row" }, less, field.element, more, sign);
     place.replaceChildren(element("p", {}, title, result, close), row, complaint.element);
     draw();
     from?.scrollIntoView({ block: "nearest" }); // not under the sheet
-  };
-  const leave = () => {
-    choose(null);
-    view.root.focus({ preventScroll: true });
   };
   const draw = () => {
     if (chosen === null) return;
@@ -1159,15 +1162,13 @@ function entryLens(view) {
   let chosen = null; // { name, index, centre }
   const complaint = complaintBox();
   const title = element("strong");
-  const slider = element("input", { type: "range", min: -REACH, max: REACH, step: 0.1, oninput: () => set(chosen.centre + Number(slider.value)) });
+  const slider = element("input", { type: "range", min: -REACH, max: REACH, step: 0.1, oninput: () => set(Number((chosen.centre + Number(slider.value)).toPrecision(12))) });
   const chart = element("div", { class: "mlp-chart" });
   const facts = element("div");
   const value = () => entryOf(view.lab.values[chosen.name], chosen.index);
-  const set = (number) => complaint.say(view.edit(chosen.name, chosen.index, Number(number.toPrecision(12))));
-  const nudge = (label, text, next) => button([icon(label), unseen(text)], () => set(next(value())), { class: "mlp-nudge" });
-  const nudges = [nudge("−", "less by 0.1", (w) => w - 0.1), nudge("±", "change the sign", (w) => -w), nudge("+", "more by 0.1", (w) => w + 0.1)];
-  const close = button([icon("×"), unseen("Close")], () => show(null), { class: "mlp-close" });
-  const box = element("section", { class: "mlp-lens", "aria-label": "One number", hidden: true }, close, element("p", {}, title, " ", element("span", { class: "mlp-nudges" }, ...nudges)), chart, slider, complaint.element, facts);
+  const set = (number) => complaint.say(view.edit(chosen.name, chosen.index, number));
+  const close = closeButton(() => show(null));
+  const box = element("section", { class: "mlp-lens", "aria-label": "One number", hidden: true }, close, element("p", {}, title, " ", element("span", { class: "mlp-nudges" }, ...nudges(value, set, 0.1))), chart, slider, complaint.element, facts);
   const show = (next) => {
     chosen = next;
     draw();
