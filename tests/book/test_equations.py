@@ -316,8 +316,8 @@ QUOTED = {
     "eq-chain-two": r"\frac{\partial J}{\partial h} = \frac{\partial J}{\partial L} \cdot "
     r"\frac{\partial L}{\partial o} \cdot \frac{\partial o}{\partial h} + \frac{\partial J}{\partial r} \cdot "
     r"\frac{\partial r}{\partial h} .",
-    "eq-chain-sum": r"\frac{\partial J}{\partial a} = \sum_i \frac{\partial J}{\partial o_i} \, "
-    r"\frac{\partial o_i}{\partial a} .",
+    "eq-chain-sum": r"\frac{\partial J}{\partial a} = \sum_i \frac{\partial J}{\partial u_i} \, "
+    r"\frac{\partial u_i}{\partial a} .",
     "eq-chain-vjp": r"\frac{\partial J}{\partial z_k} = \sum_i \frac{\partial h_i}{\partial z_k} "
     r"\frac{\partial J}{\partial h_i} , \qquad\text{or}\qquad \frac{\partial J}{\partial \mathbf{z}} = "
     r"\mathbf{J}^\top \boldsymbol\delta \quad\text{with}\quad \boldsymbol\delta = "
