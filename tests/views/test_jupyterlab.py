@@ -164,9 +164,9 @@ def test_explore_rebuilds_the_graph_and_its_drawing_there(lab: Page) -> None:
     assert view.locator("[data-variable=W3] .mlp-outline").bounding_box() is not None
     assert printed(lab, 7).startswith("W1 W2 W3 1 step 0")
 
-    output.get_by_label("activation", exact=True).select_option("tanh")
+    output.get_by_label("activation", exact=True).first.select_option("tanh")
     output.locator("[data-op=tanh]").first.wait_for(timeout=30_000)
-    output.get_by_label("bias", exact=True).check()
+    output.get_by_label("bias", exact=True).first.check()
     output.locator(f"{drawn}[data-variable=b3]").wait_for(timeout=30_000)
 
     run_cell(lab, 8)  # the new stepper is a live one: Python moves it, and it tells Python
