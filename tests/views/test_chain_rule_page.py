@@ -199,6 +199,22 @@ def test_the_heat_map_is_a_table_with_its_numbers(opens: Opens) -> None:
     assert visit.said == told
 
 
+def test_the_table_and_the_cotangent_are_told_apart(opens: Opens) -> None:
+    visit = opens(operator(chosen="o/W2"))
+    visit.find("select").select_option("s/W1")
+    assert visit.said == (
+        "The table has one row for s and a column for each of the 12 entries of W⁽¹⁾. Its transpose times the "
+        "cotangent ∂J/∂s, which has the shape of s, is an instalment to ∂J/∂W⁽¹⁾. Matrices are read row by row."
+    )
+    visit.radio("The shortcut").check()
+    assert visit.said.endswith(
+        "Stage 2 has 10, as it also leaves out zeros that only these numbers bring; the engine does not look for them."
+    )
+    visit.find("select").select_option("L/o")
+    assert visit.said.startswith("The table has one row for L and a column for each of the 2 entries of o.")
+    assert visit.said.endswith("is ∂J/∂o.")
+
+
 def test_stages_are_chosen_by_the_keyboard_alone(opens: Opens) -> None:
     visit = opens(operator(chosen="o/W2"))
     press = visit.page.keyboard.press

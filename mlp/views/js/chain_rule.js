@@ -280,7 +280,7 @@ function stageWords({ lab, stage, J }, { output, source, delta, into, matrix, ro
   if (stage === 0) {
     const [outputs, inputs] = [sideText("row", rows, output), sideText("column", columns, source)];
     const cotangent = `∂${J}/∂${unicodeName(output)}, which has the shape of ${unicodeName(output)}`;
-    return `The table has ${outputs} and ${inputs}. Its transpose times the cotangent ${cotangent}, is ${back}.${isFlat ? " Matrices are read row by row." : ""}`;
+    return `The table has ${outputs} and ${inputs}. Its transpose times the cotangent ${cotangent}, is ${back.startsWith("instalment") ? "an " : ""}${back}.${isFlat ? " Matrices are read row by row." : ""}`;
   }
   if (stage === 1) return `${filled} of the ${rows * columns} entries are not 0 with these numbers. The others are multiplied, added, and change nothing.`;
   const columnsOf = delta.shape[1] > 1 ? `, all ${delta.shape[1]} examples at once` : "";
@@ -290,7 +290,7 @@ function stageWords({ lab, stage, J }, { output, source, delta, into, matrix, ro
 
 /** "a row for each of the 4 entries of h", "one row for s". */
 function sideText(what, count, name) {
-  return count > 1 ? `a ${what} for each of the ${count} entries of ${unicodeName(name)}` : `one ${what}, for ${unicodeName(name)}`;
+  return count > 1 ? `a ${what} for each of the ${count} entries of ${unicodeName(name)}` : `one ${what} for ${unicodeName(name)}`;
 }
 
 function stageParts({ lab, told, chosen, stage }, folded) {
