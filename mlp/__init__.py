@@ -31,6 +31,7 @@ _NAMES = {
     "OneWeight": "mlp.views.one_weight",
     "Question": "mlp.views.question",
     "Stepper": "mlp.views.stepper",
+    "Walks": "mlp.views.walks",
     "adam": "mlp.train",
     "check_gradients": "mlp.check",
     "check_vjp": "mlp.check",

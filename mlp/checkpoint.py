@@ -18,7 +18,7 @@ from mlp.graph import Graph
 from mlp.inputs import positive_int
 from mlp.memory import predict
 from mlp.ops import OWN
-from mlp.steps import Plan, Step, Turn, cotangent_name, going_back, objective_name, policy_name, schedule
+from mlp.steps import Plan, Schedule, Step, Turn, cotangent_name, going_back, objective_name, policy_name, schedule
 from mlp.text import bytes_text
 
 # A phase, a layer, and which of its equations run; None for all.
@@ -56,6 +56,19 @@ class Chain:
     @cached_property
     def _needs(self) -> tuple["Needs", ...]:
         return tuple(_needs(self, number) for number in range(len(self)))
+
+    def runs(self, steps: Schedule) -> Iterator[tuple[int, int, str, int]]:
+        """The runs of one layer in a schedule of the graph: first step, last step, phase, layer from 0."""
+        outputs = [equation.output for equation in self.graph.equations]
+        layer_of = {outputs[index]: number for number, layer in enumerate(self.layers) for index in layer}
+        first, now = 0, ("", -1)
+        for step in steps:
+            turn = step.phase, layer_of[step.equation.output]
+            if turn != now and step.index:
+                yield first, step.index - 1, *now
+                first = step.index
+            now = turn
+        yield first, len(steps) - 1, *now
 
     def plan(self, name: str, turns: Iterable[LayerTurn]) -> Plan:
         """A plan from turns of whole layers: a phase, a layer, and which of its equations (None: all)."""

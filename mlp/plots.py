@@ -381,7 +381,7 @@ def plan(ax: Axes, steps: Schedule, whole: Chain) -> Axes:
     _check(whole, Chain, "whole")
     if steps.graph != whole.graph:
         raise ValueError(f"steps: expected a schedule of {whole.graph!r}, received one of {steps.graph!r}")
-    turns = list(_turns(steps, whole))
+    turns = list(whole.runs(steps))
     column = {step: place for place, (first, last, _, _) in enumerate(turns) for step in range(first, last + 1)}
     look = LOOKS["kept"]
     for life in steps.lifetimes():
@@ -418,20 +418,6 @@ def plan(ax: Axes, steps: Schedule, whole: Chain) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
-
-
-def _turns(steps: Schedule, whole: Chain) -> Iterator[tuple[int, int, str, int]]:
-    """Runs of one layer: first step, last step, phase, layer from 0."""
-    outputs = [equation.output for equation in whole.graph.equations]
-    layer_of = {outputs[index]: number for number, layer in enumerate(whole.layers) for index in layer}
-    first, now = 0, ("", -1)
-    for step in steps:
-        turn = step.phase, layer_of[step.equation.output]
-        if turn != now and step.index:
-            yield first, step.index - 1, *now
-            first = step.index
-        now = turn
-    yield first, len(steps) - 1, *now
 
 
 def tradeoff(ax: Axes, plans: Mapping[str, Sequence[tuple[int, float]]], joined: Sequence[str] = ()) -> Axes:

@@ -9,8 +9,17 @@ import re
 from functools import cache
 from importlib.resources import files
 
-FRAGMENTS = ("evaluator.js", "kit.js", "stepper.js", "one_weight.js", "chain_rule.js", "question.js", "memory.js")
-STYLES = ("views.css", "one_weight.css", "chain_rule.css", "question.css", "memory.css")
+FRAGMENTS = (
+    "evaluator.js",
+    "kit.js",
+    "stepper.js",
+    "one_weight.js",
+    "chain_rule.js",
+    "question.js",
+    "memory.js",
+    "walks.js",
+)
+STYLES = ("views.css", "one_weight.css", "chain_rule.css", "question.css", "memory.css", "walks.css")
 
 
 @cache

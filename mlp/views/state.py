@@ -68,6 +68,21 @@ class Stop:
     slots: tuple[str, ...]
 
 
+#: The mistakes that a reader can make on purpose: what the button says, and why the check then fails.
+BREAKS: Mapping[str, tuple[str, str]] = {
+    "overwrite": ("= for +=", "an instalment that came later replaced what was there, instead of being added"),
+    "drop_phi": ("drop φ′", "its cotangent went through the activation as if the slope were 1 everywhere"),
+    "update_mid_pass": (
+        "update in mid-pass",
+        "a weight that it is made with had been updated already, before the pass was over",
+    ),
+    "hasty_order": (
+        "wrong order",
+        "the cotangent that it is made from was passed on after its first instalment, while others were still owed",
+    ),
+}
+
+
 def stops(graph: Graph) -> tuple[Stop, ...]:
     """All stops, in order: one for each idea. The running example has 14.
 
@@ -438,6 +453,9 @@ def state(
         "lr": lr,
         **walk,
         "variants": variants(graph, walk),
+        "breaks": BREAKS,
+        "hint": "Make a classic mistake, and see where nudging every number finds it.",
+        "hasty": "The wrong order harms only where something in the middle has two readers, as in the diamond.",
     }
 
 

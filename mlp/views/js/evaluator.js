@@ -478,13 +478,9 @@ function changesSign(A, B) {
  * The cotangents of a result against differences: for each variable, in the order in which backward completes them, the
  * largest relative `error` and the `index` where it is, the `gradient` and the `slope` there, and how many entries were
  * left out for being at a corner or too small beside J to be measured. Intermediate variables are nudged too, so
- * `guilty`, the first that is wrong, names the node where a mistake was made, not one that it was handed on to.
+ * `guilty`, the first that is wrong, names the node where a mistake was made, not one that it was handed on to. Graphs
+ * may take long: after each entry comes what is known by then, at last everything.
  */
-function checkGradients(graph, values, result) {
-  return [...gradientChecks(graph, values, result)].at(-1);
-}
-
-/** The same little by little, for graphs that take long: after each entry what is known by then, at last everything. */
 function* gradientChecks(graph, values, { J, cotangents, steps }) {
   const here = forward(graph, values);
   const names = steps.filter(({ phase }) => phase === "backward").flatMap(({ final }) => final);

@@ -136,27 +136,25 @@ function capitalized(text) {
 
 // --- formulas --------------------------------------------------------------------------------------------------------
 
-const MATH_TAGS = new Set(
-  "math mrow mi mo mn mtext mspace mfrac msqrt mroot mstyle msub msup msubsup munder mover munderover mtable mtr mtd".split(" "),
-);
+const MATH_TAGS = /^m(ath|row|[ino]|text|space|frac|sqrt|root|style|su[bp]|subsup|under|over|underover|table|t[rd])$/;
 const IN_FORMULA = 36; // entries: a larger matrix is shown by its corners
 
 function mathNode(tag, attributes = {}, ...children) {
   return furnished(document.createElementNS(MATHML, tag), attributes, children);
 }
 
-const LEAVES = new Set(["mi", "mo", "mn", "mtext", "mspace"]);
+const LEAVES = /^m([ino]|text|space)$/;
 
 /** A formula's tree with every leaf as [tag, text]: a state leaves out the tag where the text says it. */
 function spelled(tree) {
   if (typeof tree === "string") return [/^[\d.]+$/.test(tree) ? "mn" : /^\p{L}/u.test(tree) ? "mi" : "mo", tree];
   const [tag, ...children] = tree;
-  return LEAVES.has(tag) ? tree : [tag, ...children.map(spelled)];
+  return LEAVES.test(tag) ? tree : [tag, ...children.map(spelled)];
 }
 
 /** A formula's tree as MathML; `fill(k)` gives the node for the slot "@k". What is no MathML becomes plain text. */
 function mathTree([tag, ...children], fill) {
-  if (!MATH_TAGS.has(tag)) return mathNode("mtext", {}, String(tag));
+  if (!MATH_TAGS.test(tag)) return mathNode("mtext", {}, String(tag));
   if (children.length !== 1 || typeof children[0] !== "string") {
     return mathNode(tag === "math" ? "mrow" : tag, cotangentClass(tag, children), ...children.map((c) => mathTree(c, fill)));
   }

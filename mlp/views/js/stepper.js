@@ -1441,22 +1441,16 @@ function codePanel(view) {
 
 // --- break it --------------------------------------------------------------------------------------------------------
 
-const BREAKS = {
-  overwrite: { label: "= for +=", why: "an instalment that came later replaced what was there, instead of being added" },
-  drop_phi: { label: "drop φ′", why: "its cotangent went through the activation as if the slope were 1 everywhere" },
-  update_mid_pass: { label: "update in mid-pass", why: "a weight that it is made with had been updated already, before the pass was over" },
-  hasty_order: { label: "wrong order", why: "the cotangent that it is made from was passed on after its first instalment, while others were still owed" },
-};
-
 function checkPanel(view) {
-  const buttons = Object.entries(BREAKS).map(([mistake, { label }]) => {
+  const { told } = view.lab;
+  const buttons = Object.entries(told.breaks).map(([mistake, [label]]) => {
     return button(label, () => toggleMistake(view, mistake), { "aria-pressed": "false", "data-mistake": mistake, class: "mlp-break" });
   });
   const verdict = element("p", { class: "mlp-verdict", role: "status" });
   const progress = element("p", { class: "mlp-hint" });
   const table = element("div");
-  const note = isHastyPossible(view.lab) ? null : element("p", { class: "mlp-hint" }, "The wrong order harms only where something in the middle has two readers, as in the diamond.");
-  const hint = element("p", { class: "mlp-hint" }, "Make a classic mistake, and see where nudging every number finds it.");
+  const note = isHastyPossible(view.lab) ? null : element("p", { class: "mlp-hint" }, told.hasty);
+  const hint = element("p", { class: "mlp-hint" }, told.hint);
   const body = element("div", {}, hint, element("div", { class: "mlp-breaks" }, ...buttons), note, verdict, progress, scrollBox("Gradient check", {}, table));
   let drawn = [];
   const draw = () => {
@@ -1486,12 +1480,12 @@ function isHastyPossible(lab) {
   return lab.graph.variables.some(({ name, role }) => role === "intermediate" && lab.shares(name).length > 1);
 }
 
-function verdictText({ check, broken, graph, progress }) {
+function verdictText({ check, broken, graph, progress, told }) {
   if (check.ok && progress) return broken ? "No gradient is found wrong so far." : "So far every gradient agrees with nudging.";
   if (check.ok) return broken ? "✓ No gradient is wrong: with these numbers the mistake does no harm." : "✓ Every gradient agrees with nudging.";
   const { gradient, slope } = check.checks[check.guilty];
   const cotangent = unicodeCotangent(graph, check.guilty);
-  return `✗ ${cotangent} is wrong: it says ${format(gradient)} where nudging says ${format(slope)}. ${broken ? capitalized(BREAKS[broken].why) : "The rule and the differences disagree"}.`;
+  return `✗ ${cotangent} is wrong: it says ${format(gradient)} where nudging says ${format(slope)}. ${broken ? capitalized(told.breaks[broken][1]) : "The rule and the differences disagree"}.`;
 }
 
 function checkTable({ check, graph }) {
