@@ -84,7 +84,10 @@ class Walks(Island):
 
     def _caption(self) -> str:
         names = [plan["name"] for plan in self._told["plans"]]
-        return f"{len(self._told['layers'])} layers, forward and back, under {listed(names)}."
+        return (
+            f"{len(self._told['layers'])} layers under {listed(names)}. Filled: the layer's value is held. Dashed: it "
+            "has not run yet. Double ring: it has gone back. ×2: it has run forward twice. Thick ring: you are here."
+        )
 
     def text(self) -> str:
         """Every run of the chosen plan, in words."""
@@ -114,7 +117,8 @@ def runs(whole: checkpoint.Chain, plan: str | Plan) -> list[dict[str, Any]]:
         again = phase == "forward" and layer in seen
         peak = max(steps.bytes(index) for index in range(first, last + 1))
         holds = f"Held: {listed([unicode_name(whole.values[k]) for k in held])}" if held else "No layer's value is held"
-        way = "goes back" if phase == "backward" else "goes forward again" if again else "goes forward"
+        source = f", from {unicode_name(whole.values[layer - 1]) if layer else 'the input'}" if again else ""
+        way = "goes back" if phase == "backward" else f"goes forward again{source}" if again else "goes forward"
         size = f"{bytes_text(peak)} alive{', the peak' if peak == most else ''}"
         words = f"Run {place + 1} of {len(turns)}: layer {layer + 1} {way}. {holds}; {size}."
         found.append({"phase": phase, "layer": layer, "held": held, "words": words})
