@@ -71,7 +71,8 @@ TOKENS = re.compile(
     r"""(?P<space>\s+|\\[,;:!]|\\left|\\right|\\big[lrgm]?|\\Big[lr]?)
     |(?P<partial>\\frac\{\\partial\s*(\w)\}\{\\partial\s*([^{}]+|(?:[^{}]*\{[^{}]*\})+[^{}]*)\})
     |(?P<number>\\tfrac\{1\}\{n\}|\\lambda)
-    |(?P<slope>\\phi'\((?P<of>\\mathbf\{\w\}|\w)\))
+    |(?P<slope>\\phi'{1,2}\((?P<of>\\mathbf\{\w\}|\w)\))
+    |(?P<dot>\\dot\{(?:\\boldsymbol\\delta|\\mathbf\{\w\})\}(?:_\w|\^\{\(\d\)\})?)
     |(?P<diag>\\operatorname\{diag\})
     |(?P<delta>\\boldsymbol\\delta(?:_(\w))?)
     |(?P<matrix>\\mathbf\{(\w)\}(?:\^\{\((\d)\)\})?)
@@ -105,7 +106,10 @@ def tokens(tex: str) -> list[tuple[str, str]]:
         elif kind == "matrix":
             text = name_of(text)
         elif kind == "slope":
-            text = "phi'"
+            text = "phi''" if "''" in text else "phi'"
+        elif kind == "dot":
+            text = re.sub(r"\\dot\{(\\boldsymbol\\delta|\\mathbf\{\w\})\}", r"\1", text)
+            text = "dot " + tokens(text)[0][1]
         elif kind == "delta":
             text = "delta" + text.removeprefix(r"\boldsymbol\delta")
         if kind != "space":

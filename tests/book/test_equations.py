@@ -47,6 +47,12 @@ def values_of(graph: Graph, seed: int, loss: str = "squared_error") -> dict[str,
     return values
 
 
+def curvature(activation: str, z: Array) -> Array:
+    """φ'' at z, by five values of φ."""
+    weights = {-2: -1, -1: 16, 0: -30, 1: 16, 2: -1}
+    return sum(weight * PHI[activation](z + 2e-3 * k) for k, weight in weights.items()) / (12 * 2e-3**2)
+
+
 def what_the_engine_knows(activation: str, loss: str = "squared_error", bias: bool = False) -> dict[str, Array]:
     """Every value and cotangent of a network with one hidden layer, by the names that the formulas use."""
     decay = 0.3
@@ -90,6 +96,7 @@ PRINTED = {
     "eq-training-p-minus-y": (1, "cross_entropy", False),
     "eq-notation-columns": (5, "squared_error", True),
 }
+TWICE = {"eq-modes-twice"}
 
 
 @pytest.mark.parametrize("activation", PHI)
@@ -257,6 +264,26 @@ def test_tangents(activation: str) -> None:
         np.testing.assert_allclose(tangent, mlp.jvp(graph, values, speed, of=name)[1], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("activation", PHI)
+def test_twice(activation: str) -> None:
+    """eq-modes-twice, as printed: each line's tangent is how the engine's cotangent changes along V."""
+    known = what_the_engine_knows(activation)
+    graph = mlp.network([D, M, Q], N, activation, weight_decay=0.3)
+    values = {name: known[name] for name in graph.given}
+    rng = np.random.default_rng(9)
+    speed = {name: rng.standard_normal(values[name].shape) for name in ("W1", "W2")}
+    ahead, behind = (mlp.trace(graph, values | {W: values[W] + e * speed[W] for W in speed}) for e in (1e-5, -1e-5))
+    names = {"z": "z", "h": "h", "o": "o", "delta_o": "dJ/do", "delta_h": "dJ/dh", "delta_z": "dJ/dz"}
+    names |= {"G1": "dJ/dW1", "G2": "dJ/dW2"}
+    known |= {"delta_h": known["dL/dh"], "G1": known["dJ/dW1"], "G2": known["dJ/dW2"]}
+    known |= {"V1": speed["W1"], "V2": speed["W2"], "phi''": curvature(activation, known["z"])}
+    known |= {f"dot {name}": (ahead[where] - behind[where]) / 2e-5 for name, where in names.items()}
+    assert compare(LABELLED["eq-modes-twice"].tex, known) == 10
+    product = mlp.hvp(graph, values, speed)
+    for k in "12":
+        np.testing.assert_allclose(product[f"W{k}"], known[f"dot G{k}"], rtol=1e-6, atol=1e-8)
+
+
 def test_softmax_entry_by_entry() -> None:
     o = np.random.default_rng(6).standard_normal(Q)
     p = np.exp(o) / np.exp(o).sum()
@@ -359,7 +386,7 @@ def test_what_is_written_out_here_is_what_the_page_says(label: str) -> None:
 
 
 def test_every_gradient_is_evaluated() -> None:
-    tables = [set(PRINTED), OTHER_CONVENTIONS, set(QUOTED), set(DEFINITIONS)]
+    tables = [set(PRINTED), TWICE, OTHER_CONVENTIONS, set(QUOTED), set(DEFINITIONS)]
     covered = set().union(*tables)
     assert sum(map(len, tables)) == len(covered), "a label stands in two tables"
     stated = {display.label or f"{display.page}: {display.tex}" for display in DISPLAYS if display.has_gradient}
@@ -400,6 +427,7 @@ def test_what_it_does_not_know_it_refuses(strange: str) -> None:
 
 def test_names_are_read() -> None:
     assert name_of(r"\mathbf{W}^{(1)}") == "W1"
+    assert tokens(r"\dot{\mathbf{G}}^{(1)} \phi''(\mathbf{z})") == [("dot", "dot G1"), ("slope", "phi''")]
     assert [name for _, name in tokens(r"{\mathbf{W}^{(2)}}^\top \boldsymbol\delta_o")][1::3] == ["W2", "delta_o"]
     assert Display("", None, r"\frac{\partial J}{\partial x}").has_gradient
     assert not Display("", None, "J = L + s").has_gradient

@@ -51,5 +51,6 @@ def test_words_are_spelt_in_one_way(found: dict[str, set[str]]) -> None:
 
 def test_mistakes_are_seen(dictionary: SpellChecker) -> None:
     text = "A gradiant of $\\mathbf{W}$, see {ref}`sec-wrng`: `wrng` and {term}`pullbak <VJP>`, an activaton’s slope.\n"
+    text += "```{margin}\nAn asside.\n```\nThen `code` again.\n"
     wrong = [word for word in words_of(text) if not is_known(word, dictionary)]
-    assert wrong == ["gradiant", "pullbak", "activaton"]
+    assert wrong == ["gradiant", "pullbak", "activaton", "asside"]

@@ -23,7 +23,7 @@ NO_PROSE = [
     r"`{3,}\{eval-rst\}.*?^`{3,}",
     r"^\([\w-]+\)=$",  # labels
     r"^:[\w-]+:[^\n]*$",  # options of directives; captions and alt texts are read apart
-    r"^[`:]{3,}\{?[\w-]+\}?",  # directives
+    r"^[`:]{3,}(?:\{?[\w-]+\}?)?",  # directives, and where they end
     r"\{(?:doc|ref|eq|numref|cite:[pt]|py:\w+|math|glue:\w+)\}`[^`]+`",
     r"\{[\w:]+\}",
     r"\{glue:\w+\}`[^`]+`|`[^`]+`",
