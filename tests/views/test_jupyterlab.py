@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from mlp import network
 from mlp.views.state import stops
@@ -81,16 +81,24 @@ def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[
 
 
 def run_cell(page: Page, index: int) -> None:
-    """Select a cell and run it."""
+    """Select a cell and run it; once more if JupyterLab was not ready for the keys."""
     cell = page.locator(".jp-Notebook .jp-CodeCell").nth(index)
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
-    page.wait_for_function(
-        "i => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-CodeCell')[i]"
-        ".querySelector('.jp-InputPrompt').textContent)",
-        arg=index,
-        timeout=60_000,
-    )
+    prompt = cell.locator(".jp-InputPrompt").first
+    before = prompt.inner_text()
+    for _ in range(3):
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        try:
+            page.wait_for_function(
+                "([i, before]) => { const now = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[i]"
+                ".querySelector('.jp-InputPrompt').innerText; return /\\[\\d+\\]/.test(now) && now !== before; }",
+                arg=[index, before],
+                timeout=40_000,
+            )
+        except TimeoutError:
+            continue
+        return
+    raise AssertionError(f"cell {index} was not run: its prompt is {prompt.inner_text()!r}")
 
 
 def printed(page: Page, index: int = 2) -> str:
