@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import html
+import math
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -465,7 +466,13 @@ def test_sizes_differ_so_that_nothing_fits_by_accident(name: str) -> None:
         (..., "not answered yet."),
         (3, "expected a function f(x, y, W1, W2, lam) -> ∂J/∂W1, received 3"),
         (np.eye(2), "received one array"),
+        (np.eye(2), "Hand over the function itself"),
+        ((np.eye(2), 3), "received a tuple Hand over the function itself"),
         (lambda x, y: x, "expected a function of 5 arguments (x, y, W1, W2, lam), yours takes x, y"),
+        (
+            lambda x, y, W2, W1, lam: x,
+            "expected the arguments in the order x, y, W1, W2, lam, yours takes them as x, y, W2, W1, lam",
+        ),
         (lambda x, y, W1, W2, lam: None, "is `return` missing?"),
         (lambda x, y, W1, W2, lam: ..., "is `return` missing?"),
         (lambda x, y, W1, W2, lam: W2 @ x, "your function raised ValueError"),
@@ -488,6 +495,29 @@ def test_a_bad_answer_is_told_what_is_wrong_with_it(answer: Any, words: str) -> 
     assert not report.ok
     assert words in told(report)
     assert repr(report) == str(report)
+
+
+def tanh_back(h: Any, delta: Any) -> Any:
+    slope = 1 - h**2
+    return slope_times(slope, delta)
+
+
+def slope_times(slope: Any, delta: Any) -> Any:
+    return slope.T @ delta[:-1]
+
+
+def test_an_error_comes_with_the_line_that_raised_it() -> None:
+    """The reader's own last line: a helper of theirs counts, NumPy's insides do not, and built-ins have none."""
+    assert "raised ValueError in the line `return slope.T @ delta[:-1]`: " in told(check("tanh-vjp", tanh_back))
+    assert "in the line `return np.linalg.inv(h)`: " in told(check("tanh-vjp", inverse))
+    assert "your function raised TypeError: " in told(check("tanh-vjp", math.hypot))
+    scope: dict[str, Any] = {}
+    exec("def typed(h, delta):\n    return h + hidden", scope)  # no source to be found
+    assert "your function raised NameError: name 'hidden' is not defined" in told(check("tanh-vjp", scope["typed"]))
+
+
+def inverse(h: Any, delta: Any) -> Any:
+    return np.linalg.inv(h)
 
 
 def test_a_report_fits_a_page() -> None:
@@ -529,6 +559,11 @@ def test_several_results_come_as_a_tuple_a_list_or_a_dict() -> None:
         ("twice", float("nan"), "expected a number"),
         ("gradient-shape", 5, "expected a shape"),
         ("gradient-shape", (1, 2, 3, 4, 5), "expected 2 entries, received 5"),
+        (
+            "gradient-shape",
+            np.zeros((256, 784)),
+            "expected a shape, such as (2, 3), received an array of shape (256, 784)",
+        ),
         ("kept-tanh", "h", "expected a set of names"),
         ("kept-tanh", {"h", "w"}, "there is no w here: choose among h, o, z"),
     ],

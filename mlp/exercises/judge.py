@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from math import isfinite
 from textwrap import fill
+from traceback import extract_tb, walk_tb
 from typing import Any
 
 import numpy as np
@@ -103,8 +104,10 @@ class Code:
     def judge(self, name: str, answer: object) -> Report:
         """Run the answer on all cases, and say what is wrong."""
         if not callable(answer):
-            kind = "one array" if isinstance(answer, np.ndarray) else f"{answer!r:.40}"
-            return Report(name, False, (f"expected a function {self.call}, received {kind}",))
+            results = isinstance(answer, np.ndarray | tuple | list)  # somebody has called the function
+            kind = {np.ndarray: "one array", tuple: "a tuple", list: "a list"}.get(type(answer), f"{answer!r:.40}")
+            hint = ("Hand over the function itself, by its name, without calling it.",) if results else ()
+            return Report(name, False, (f"expected a function {self.call}, received {kind}", *hint))
         complaint = self._arguments(answer)
         if complaint:
             return Report(name, False, (complaint,))
@@ -138,6 +141,9 @@ class Code:
         except TypeError:
             own = ", ".join(signature.parameters) or "nothing"
             return f"expected a function of {len(wanted)} arguments ({self.parameters}), yours takes {own}"
+        own = ", ".join(signature.parameters)
+        if own != self.parameters and sorted(signature.parameters) == sorted(wanted):
+            return f"expected the arguments in the order {self.parameters}, yours takes them as {own}"
         return None
 
     def _run(self, answer: Callable[..., Any], args: dict[str, Any]) -> tuple[Parts, list[str]]:
@@ -151,7 +157,7 @@ class Code:
         except Exception as error:
             kind = type(error).__name__
             hint = [self.raising[kind]] if kind in self.raising else []
-            return {}, [f"your function raised {kind}: {_brief(error)}", *hint]
+            return {}, [f"your function raised {kind}{_place_of(error)}: {_brief(error)}", *hint]
         changed = [key for key, value in args.items() if not _same(value, given[key])]
         if changed:
             return {}, [f"your function changes {listed(changed)} in place: compute with a copy, or make a new array."]
@@ -253,8 +259,9 @@ class Value:
             plain = tuple(np.asarray(answer).tolist()) if isinstance(answer, np.ndarray) else tuple(answer)
         if isinstance(self.expected, str) and isinstance(answer, str):
             plain = answer.strip().lower()
-        if not self._fits(plain):
-            return Report(name, False, (f"expected {self.form}, received {answer!r:.60}",))
+        if not self._fits(plain) or (isinstance(answer, np.ndarray) and answer.ndim > 1):
+            received = f"an array of shape {answer.shape}" if isinstance(answer, np.ndarray) else f"{answer!r:.60}"
+            return Report(name, False, (f"expected {self.form}, received {received}",))
         if self._equal(plain, self.expected):
             return Report(name, True, ("right.",))
         for words, wrong in self.mistakes:
@@ -378,6 +385,14 @@ def _same(value: Any, other: Any) -> bool:
     if isinstance(value, list | tuple):
         return len(value) == len(other) and all(map(_same, value, other))
     return value is other or bool(value == other)
+
+
+def _place_of(error: Exception) -> str:
+    """The last line of the reader's own module that was running, if there is one and its source can be found."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)][1:]  # without the call in `Code._run`
+    own = [k for k, frame in enumerate(frames) if frame.f_globals is frames[0].f_globals]
+    line = (extract_tb(error.__traceback__)[1 + own[-1]].line or "").strip() if own else ""
+    return f" in the line `{line if len(line) <= 60 else line[:59] + '…'}`" if line else ""
 
 
 def _brief(error: Exception) -> str:

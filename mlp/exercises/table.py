@@ -1329,7 +1329,7 @@ VALUES = {
     ),
     "kept-tanh": Value(
         "The source's network with tanh, trained with λ > 0. Which of z, h and o does a VJP of backward read?",
-        "a set of names",
+        'a set of names, such as {"x", "y"}',
         frozenset({"h", "o"}),
         (
             ("tanh's slope is 1 − h², so its VJP reads h; after forward nobody asks for z.", "z"),
