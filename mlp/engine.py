@@ -360,12 +360,13 @@ def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False, policy
 
 def constants(steps: Schedule) -> set[str]:
     """Arrays that are the same in every call, made from nothing that the caller brings: cotangents of J = L + s."""
-    added_to = {names[0] for step in steps for rule, names in step.calls if rule is accumulate}
+    # Sums change, and so do instalments, for all those of one sum go by one name.
+    added = {name for step in steps for rule, names in step.calls if rule is accumulate for name in names}
     results = {cotangent_name(steps.graph, name) for name in steps.graph.parameters}  # the caller may write to them
     found: set[str] = set()
     for step in steps:
         for _, (made, *read) in step.calls:
-            if found.issuperset(read) and made not in added_to | results:
+            if found.issuperset(read) and made not in added | results:
                 found.add(made)
     return found
 

@@ -281,7 +281,7 @@ def _steps(graph: Graph, order: Sequence[Turn]) -> list[Step]:
                     step = replace(step, calls=(seed, *step.calls))
                     seeded = True
                 steps.append(step)
-                if not graph.table[equation.op].vanishes(**equation.attrs):
+                if not _gives_nothing(graph, equation):
                     started.add(total)
     return steps
 
@@ -318,13 +318,18 @@ def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tupl
     rule = partial(vjp.rule, **equation.attrs) if equation.attrs else vjp.rule
     reads = (delta, *saved)
     instalment = total if first else f"instalment of {total}"
-    if op.vanishes(**equation.attrs):
+    if _gives_nothing(graph, equation):
         return _nothing(Step(0, "backward", equation, argnum, reads, (total,), (), {}, final=final), first)
     calls: tuple[Call, ...] = ((rule, (instalment, *reads, *workspace)),)
     if not first:
         calls += ((accumulate, (total, instalment)),)
         workspace = MappingProxyType({**workspace, instalment: graph.variables[name].shape})
     return Step(0, "backward", equation, argnum, reads, (total,), calls, workspace, instalment, final=final)
+
+
+def _gives_nothing(graph: Graph, equation: Equation) -> bool:
+    """Whether its instalments are 0 and need not be computed; the objective's are, since backward begins with them."""
+    return graph.table[equation.op].vanishes(**equation.attrs) and equation.output != graph.objective
 
 
 def _nothing(step: Step, first: bool) -> Step:

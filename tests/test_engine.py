@@ -439,6 +439,29 @@ def test_an_instalment_of_nothing_is_not_added_but_told() -> None:
     assert_close(value_and_grad(free, values)[1], {n: t[f"dJ/d{n}"] - 0.1 * values[n] for n in ("W1", "W2")}, 1e-12)
 
 
+def test_an_instalment_that_is_the_same_in_every_call_does_not_hide_one_that_is_not() -> None:
+    k = Variable("k", (), role="parameter")
+    graph = Graph([k], [Equation("tanh", ("k",), "t"), Equation("add", ("k", "k", "t"), "J")])
+    run = prepare(graph)
+    for entry in (0.5, -1.0):
+        J, grads = run({"k": np.array(entry)})
+        assert 2 * entry + np.tanh(entry) == J
+        assert float(grads["k"]) == pytest.approx(3 - np.tanh(entry) ** 2)
+
+
+@pytest.mark.parametrize("read", [("W", "W"), ("z", "h"), ("h", "z", "W")])
+def test_an_objective_that_is_nothing_has_gradients_of_nothing(read: tuple[str, ...]) -> None:
+    given = [Variable("x", (2, 3)), Variable("W", (4, 2), role="parameter")]
+    equations = [Equation("matmul", ("W", "x"), "z"), Equation("tanh", ("z",), "h")]
+    graph = Graph(given, [*equations, Equation("l2", read, "J", {"weight_decay": 0.0})])
+    values = random_values(graph, 1)
+    J, grads = value_and_grad(graph, values)
+    assert J == 0 and not grads["W"].any()
+    assert prepare(graph)(values)[0] == 0
+    t = trace(graph, values)
+    assert float(t["dJ/dJ"]) == 1 and not t["dJ/dW"].any()
+
+
 def test_taking_a_gradient_out_of_a_runs_dict_does_not_hurt_the_run() -> None:
     graph, values = running_example()
     run = prepare(graph)
