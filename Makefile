@@ -38,7 +38,7 @@ test: $(VENV)/.test ## check style and types, build the book, run every test
 	$(BIN)/python -m pytest
 
 lab: $(VENV)/.lab ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/book/index.md
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/book/forward.ipynb
 
 bench: $(VENV)/.test $(VENV_BENCH)/.bench ## measure everything again (PART=step|memory|startup|depth|book, QUICK=1)
 	$(BIN)/python -m benchmarks --python $(VENV_BENCH)/bin/python $(if $(QUICK),--quick) $(PART)

@@ -75,10 +75,25 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a submodule, or the module that a name is of, on first use."""
     if name in _MODULES:
-        return import_module(f"mlp.{name}")
+        return _imported(f"mlp.{name}", name)
     if name in _NAMES:
-        return getattr(import_module(_NAMES[name]), name)
+        return getattr(_imported(_NAMES[name], name), name)
     raise AttributeError(f"module 'mlp' has no attribute {name!r}")
+
+
+def _imported(module: str, name: str) -> Any:
+    """Import a module; where a package that it needs is not installed, say which extra brings it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        extra = module.split(".")[1]
+        if extra not in ("draw", "plots", "views"):
+            raise
+        package = str(error.name).partition(".")[0]
+        missing = f"mlp.{name} needs the package {package!r}, which is not installed"
+        raise ModuleNotFoundError(
+            f"{missing}: install mlp with 'pip install \".[{extra}]\"'", name=error.name
+        ) from None
 
 
 def __dir__() -> list[str]:

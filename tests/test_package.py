@@ -78,6 +78,30 @@ def test_an_unknown_name_is_an_ordinary_attribute_error() -> None:
         _ = mlp.nonsense
 
 
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        ("mlp.Stepper", "mlp.Stepper needs the package 'traitlets', which is not installed: .*\\[views\\]"),
+        ("mlp.explore", "mlp.explore needs the package 'ipywidgets', which is not installed: .*\\[views\\]"),
+        ("mlp.draw", "mlp.draw needs the package 'latex2mathml', which is not installed: .*\\[draw\\]"),
+        ("mlp.plots", "mlp.plots needs the package 'matplotlib', which is not installed: .*\\[plots\\]"),
+    ],
+)
+def test_who_installed_the_core_alone_is_told_which_extra_is_missing(use: str, said: str) -> None:
+    """A fresh interpreter that has NumPy and none of what the extras bring."""
+    absent = sorted({"traitlets", *HEAVY} - {"scipy"})
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys({absent})
+import mlp
+try:
+    {use}
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    assert re.fullmatch(rf"{said}.*\n", in_a_fresh_interpreter(code))
+
+
 def test_the_version_is_one() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", mlp.__version__)
 

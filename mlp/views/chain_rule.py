@@ -51,7 +51,8 @@ class ChainRule(View):
     chosen, stage
         As above. Can be set, and observed.
     values : dict
-        The numbers as nested lists, as the reader has edited them. Can be set (to arrays too), and observed.
+        The numbers as nested lists, as the reader has edited them. Can be set (to arrays too), and observed: as a
+        whole, ``view.values = {**view.values, "W1": W1}``. An entry that is changed inside it changes no view.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+import traitlets
 
 from mlp.examples import running_example
 from mlp.graph import Graph
@@ -22,13 +23,13 @@ class Explorer(ipywidgets.VBox):
     Attributes
     ----------
     stepper : Stepper
-        The view of the present network; a new one after each change.
+        The view of the present network; a new one after each change. Can be observed, not set.
     graph : Graph
-        The present network.
+        The present network. Can be observed, not set.
     """
 
-    stepper: Stepper
-    graph: Graph
+    stepper = traitlets.Instance(Stepper, read_only=True)
+    graph = traitlets.Instance(Graph, read_only=True)
 
     def __init__(self, controls: dict[str, Any], weight_decay: float, show: Sequence[str]) -> None:
         self._controls, self._weight_decay, self._show = controls, weight_decay, tuple(show)
@@ -40,7 +41,7 @@ class Explorer(ipywidgets.VBox):
     def _rebuild(self, change: object = None) -> None:
         chosen = {name: control.value for name, control in self._controls.items()}
         widths = [3, *[chosen["width"]] * (chosen["depth"] - 1), 2]
-        self.graph = network(
+        graph = network(
             widths,
             batch=chosen["batch"],
             activation=chosen["activation"],
@@ -48,9 +49,12 @@ class Explorer(ipywidgets.VBox):
             weight_decay=self._weight_decay,
             bias=chosen["bias"],
         )
-        self.stepper = Stepper(self.graph, numbers_for(self.graph), self._show, name="explore")
+        stepper = Stepper(graph, numbers_for(graph), self._show, name="explore")
         row = ipywidgets.Layout(flex_flow="row wrap")
-        self.children = (ipywidgets.Box(list(self._controls.values()), layout=row), self.stepper)
+        self.children = (ipywidgets.Box(list(self._controls.values()), layout=row), stepper)
+        with self.hold_trait_notifications():  # who observes one of the two finds the other already there
+            self.set_trait("graph", graph)
+            self.set_trait("stepper", stepper)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget; for those who cannot show one, the island and the text of its stepper."""

@@ -43,7 +43,8 @@ class OneWeight(View):
     chosen : dict
         The weight that the slider moves. Can be set, and observed.
     values : dict
-        The numbers as nested lists, as the reader has changed them. Can be set (to arrays too), and observed.
+        The numbers as nested lists, as the reader has changed them. Can be set (to arrays too), and observed: as a
+        whole, ``view.values = {**view.values, "W1": W1}``. An entry that is changed inside it changes no view.
 
     Raises
     ------

@@ -94,6 +94,12 @@ class View(Island):
     def _valid_values(self, proposal: Any) -> dict[str, Any]:
         """Arrays or nested lists for all given variables; kept as nested lists, which travel."""
         arrays = self.arrays(proposal["value"])
+        missing = [name for name in self.graph.given if name not in arrays]
+        if missing:
+            received = f"received a mapping with missing {listed(missing)}"
+            raise ValueError(
+                f"values: expected {listed(self.graph.given)}; {received}; to change some, set {{**view.values, …}}"
+            )
         trace(self.graph, arrays)  # checks them as any other values
         return {name: array.tolist() for name, array in arrays.items()}
 

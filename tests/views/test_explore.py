@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import traitlets
 
 import mlp
 from mlp.ops import ACTIVATIONS, LOSSES
@@ -34,6 +35,16 @@ def test_a_control_rebuilds_the_graph_and_its_view(control: str, value: object, 
     assert expected(box.graph)
     assert box.stepper is not before and box.stepper.graph is box.graph
     assert box.children[-1] is box.stepper
+
+
+def test_the_graph_and_its_stepper_can_be_observed_and_not_set() -> None:
+    box, seen = mlp.explore(), []
+    box.observe(lambda change: seen.append((change["name"], box.stepper.graph is box.graph)), ["graph", "stepper"])
+    box._controls["width"].value = 2
+    assert sorted(seen) == [("graph", True), ("stepper", True)]
+    for name in ("graph", "stepper"):
+        with pytest.raises(traitlets.TraitError, match=f'"{name}" trait is read-only'):
+            setattr(box, name, getattr(mlp.explore(), name))
 
 
 def test_a_page_gets_the_island_of_its_stepper() -> None:

@@ -108,7 +108,7 @@ def test_values_that_do_not_fit_are_refused_and_the_last_good_ones_stay(change: 
     with pytest.raises((ValueError, FloatingPointError, traitlets.TraitError), match=said):
         view.values = {**before, **change}
     assert view.values == before
-    with pytest.raises(ValueError, match="received a mapping with missing W1, W2, y"):
+    with pytest.raises(ValueError, match="received a mapping with missing W1, W2, y; to change some, set "):
         view.values = {"x": before["x"]}
     assert view.values == before
 
