@@ -195,6 +195,9 @@ class Code:
         """What is wrong with the results of one case, in words; nothing where all are right."""
         wrong = [part for part in expected if not close(received[part], np.asarray(expected[part], "float64"))]
         whole = self._whole(found, args, expected, received) if wrong else None
+        mixed = None if whole else _order(expected, received)
+        if mixed:
+            return [mixed]
         by_words: dict[str, list[str]] = {}
         for part in wrong:
             words = whole or self._part(part, found, args, received)
@@ -321,6 +324,19 @@ def _explains(wrong: Callable[..., Parts], args: dict[str, Any], expected: Parts
     arrays = {part: np.asarray(value, "float64") for part, value in parts.items()}
     finite = all(np.isfinite(array).all() for array in arrays.values())
     return finite and all(close(received[part], array) for part, array in arrays.items())
+
+
+def _order(expected: Parts, received: Parts) -> str | None:
+    """What is said of right results in another order than they are asked for."""
+    own: list[str] = []
+    for value in received.values():
+        fitting = (part for part in expected if part not in own and close(value, np.asarray(expected[part], "float64")))
+        part = next(fitting, None)
+        if part is None:
+            return None
+        own.append(part)
+    wanted = list(expected)
+    return None if own == wanted else f"the results are right, in another order: {', '.join(wanted)} are asked for."
 
 
 def _sizes(answer: Array, shape: tuple[int, ...]) -> str:

@@ -178,6 +178,12 @@ OBJECTIVE = Code(
         ("½ is missing in the regulariser.", _other_objective(decay=2.0)),
         ("λ is divided by n: the regulariser is no mean over examples.", _other_objective(decay=0)),
         (
+            "the norm of o − y is not squared.",
+            _objective_with(
+                L=lambda o, y, W1, W2, lam: float(np.sqrt(((o - y) ** 2).sum(axis=0)).sum()) / (2 * o.shape[1])
+            ),
+        ),
+        (
             "the norms are not squared.",
             _objective_with(s=lambda o, y, W1, W2, lam: lam / 2 * (_norm(W1) + _norm(W2))),
         ),
@@ -239,6 +245,14 @@ GRAD_W2 = Code(
         ("2 is too much: ½ in the loss takes it away.", _grad_W2_with(share=-1.0)),
         ("only the first example is in it: add up all columns.", _grad_W2_with(first=True)),
         (
+            "it is divided by the number of all entries: L is a mean over the n examples.",
+            lambda h, o, y, W2, lam: {"∂J/∂W2": (o - y) @ h.T / o.size + lam * W2},
+        ),
+        (
+            "y is missing: the error is o − y.",
+            lambda h, o, y, W2, lam: {"∂J/∂W2": o @ h.T / h.shape[1] + lam * W2},
+        ),
+        (
             "that is h δᵀ: the row is the output, δ hᵀ.",
             lambda h, o, y, W2, lam: {"∂J/∂W2": h @ (o - y).T / h.shape[1] + lam * W2.T},
         ),
@@ -293,6 +307,11 @@ GRAD_W1 = Code(
         ("λ is divided by n: only the loss is a mean over the examples.", _grad_W1_with(decay=None)),
         ("λW1 is missing: W1 reaches J through the regulariser too.", _grad_W1_with(decay=0.0)),
         ("the regulariser gives λW1, not 2λW1: s has a ½.", _grad_W1_with(decay=2.0)),
+        ("the regulariser gives λW1, not (λ/2)W1: the square gives a 2.", _grad_W1_with(decay=0.5)),
+        (
+            "it is divided by the number of all entries: L is a mean over the n examples.",
+            lambda x, y, W1, W2, lam: _grad_W1_with(share=1 / y.size)(x, y, W1, W2, lam),
+        ),
         ("the loss's derivative is o − y, not y − o.", _grad_W1_with(sign=-1.0)),
     ),
 )
@@ -511,6 +530,10 @@ RELU = Code(
         ("δ is multiplied by relu(z); it passes unchanged where z > 0.", lambda z, delta: {"∂J/∂z": delta * _relu(z)}),
         ("relu is applied to δ; what decides is the sign of z, not of δ.", lambda z, delta: {"∂J/∂z": _relu(delta)}),
         ("δ is missing: that is φ' alone.", lambda z, delta: {"∂J/∂z": (z > 0) * 1.0}),
+        (
+            "the sign of z is −1 where z is negative; relu's slope is 0 there.",
+            lambda z, delta: {"∂J/∂z": delta * np.sign(z)},
+        ),
         ("δ passes everywhere: it has to stop where z is negative.", lambda z, delta: {"∂J/∂z": delta}),
         ("it passes where z is negative: turn the condition around.", lambda z, delta: {"∂J/∂z": delta * (z < 0)}),
     ),
@@ -630,6 +653,10 @@ AS_DIAG = Code(
     lambda z: {"Jacobian": np.diag(_vjp("tanh", [z], np.tanh(z), np.ones_like(z), 0).ravel())},
     (
         ("that is its diagonal only: the Jacobian is a matrix (m, m).", lambda z: {"Jacobian": 1 - np.tanh(z) ** 2}),
+        (
+            "np.diag takes the diagonal out of a matrix, and z is one, (m, 1): ravel() it first.",
+            lambda z: {"Jacobian": np.diag(1 - np.tanh(z) ** 2)},
+        ),
         ("its diagonal holds φ(z); it has to be φ'(z).", lambda z: {"Jacobian": np.diag(np.tanh(z).ravel())}),
         (
             "its diagonal holds φ' at h: with tanh it shows.",
@@ -662,6 +689,18 @@ SOFTMAX_JACOBIAN = Code(
         (
             "softmax is not elementwise: each pᵢ falls when another zⱼ rises, by pᵢpⱼ.",
             lambda z: {"Jacobian": np.diag((_softmax(z) * (1 - _softmax(z))).ravel())},
+        ),
+        (
+            "that is its diagonal only: the Jacobian is a matrix (m, m).",
+            lambda z: {"Jacobian": _softmax(z) * (1 - _softmax(z))},
+        ),
+        (
+            "the 1 of 1 − pⱼ belongs to the diagonal only: elsewhere the entry is −pᵢpⱼ.",
+            lambda z: {"Jacobian": _softmax(z) @ (1 - _softmax(z)).T},
+        ),
+        (
+            "np.diag takes the diagonal out of a matrix, and p is one, (m, 1): ravel() it first.",
+            lambda z: {"Jacobian": np.diag(_softmax(z)) - _softmax(z) @ _softmax(z).T},
         ),
         (
             "−p pᵀ is missing: the sum below the fraction moves too.",
@@ -743,13 +782,13 @@ class _Objective:
 
 def _difference_cases() -> Iterator[Args]:
     for seed, (d, m, _, _) in enumerate(SIZES):
-        yield {"J": _Objective(), "W": np.random.default_rng(seed).normal(size=(m, d)), "h": 0.01}
+        yield {"J": _Objective(), "W": np.random.default_rng(seed).normal(size=(m, d)), "eps": 0.01}
 
 
 def _nudged(rule: Callable[[Callable[[float], float], float], float]) -> Callable[..., Parts]:
     """A slope for each entry, from J as a function of how far the entry is moved."""
 
-    def slopes(J: Callable[[Array], float], W: Array, h: float) -> Parts:
+    def slopes(J: Callable[[Array], float], W: Array, eps: float) -> Parts:
         result = np.empty_like(W)
         for index in np.ndindex(W.shape):
 
@@ -758,41 +797,41 @@ def _nudged(rule: Callable[[Callable[[float], float], float], float]) -> Callabl
                 moved[index] += move
                 return J(moved)
 
-            result[index] = rule(at, h)
+            result[index] = rule(at, eps)
         return {"slopes": result}
 
     return slopes
 
 
-def _left_moved(J: Callable[[Array], float], W: Array, h: float) -> Parts:
+def _left_moved(J: Callable[[Array], float], W: Array, eps: float) -> Parts:
     """Entries stay where they were nudged to, with no way back."""
     moved, result = W.copy(), np.empty_like(W)
     for index in np.ndindex(W.shape):
-        moved[index] += h
+        moved[index] += eps
         above = J(moved)
-        moved[index] -= 2 * h
-        result[index] = (above - J(moved)) / (2 * h)
+        moved[index] -= 2 * eps
+        result[index] = (above - J(moved)) / (2 * eps)
     return {"slopes": result}
 
 
 DIFFERENCES = Code(
-    "Find all slopes of J(W) by centred differences: move one entry at a time up and down by h.",
-    "f(J, W, h) -> slopes",
+    "Find all slopes of J(W) by centred differences: move one entry at a time up and down by eps.",
+    "f(J, W, eps) -> slopes",
     _difference_cases,
-    _nudged(lambda at, h: (at(h) - at(-h)) / (2 * h)),
+    _nudged(lambda at, eps: (at(eps) - at(-eps)) / (2 * eps)),
     (
         (
-            "only upwards: the error of a one-sided difference is of order h, that of a centred one of order h².",
-            _nudged(lambda at, h: (at(h) - at(0)) / h),
+            "only upwards: the error of a one-sided difference is of order ε, that of a centred one of order ε².",
+            _nudged(lambda at, eps: (at(eps) - at(0)) / eps),
         ),
         (
-            "only downwards: the error of a one-sided difference is of order h, that of a centred one of order h².",
-            _nudged(lambda at, h: (at(0) - at(-h)) / h),
+            "only downwards: the error of a one-sided difference is of order ε, that of a centred one of order ε².",
+            _nudged(lambda at, eps: (at(0) - at(-eps)) / eps),
         ),
-        ("it is divided by h; from −h to h are 2h.", _nudged(lambda at, h: (at(h) - at(-h)) / h)),
-        ("it is not divided by 2h: that is a difference, not a slope.", _nudged(lambda at, h: at(h) - at(-h))),
+        ("it is divided by ε; from −ε to ε are 2ε.", _nudged(lambda at, eps: (at(eps) - at(-eps)) / eps)),
+        ("it is not divided by 2ε: that is a difference, not a slope.", _nudged(lambda at, eps: at(eps) - at(-eps))),
         ("an entry is not put back before the next one is moved.", _left_moved),
-        ("it has the wrong sign: up minus down.", _nudged(lambda at, h: (at(-h) - at(h)) / (2 * h))),
+        ("it has the wrong sign: up minus down.", _nudged(lambda at, eps: (at(-eps) - at(eps)) / (2 * eps))),
     ),
 )
 
@@ -906,41 +945,41 @@ def _hessian_cases() -> Iterator[Args]:
     for seed, (d, m, _, _) in enumerate(SIZES):
         rng = np.random.default_rng(seed)
         w, v, a = rng.normal(size=(3, m, d))
-        yield {"gradient": _Quartic(a), "w": w, "v": v, "h": 0.01}
+        yield {"gradient": _Quartic(a), "w": w, "v": v, "eps": 0.01}
 
 
-def _hessian(gradient: Callable[[Array], Array], w: Array, v: Array, h: float) -> Parts:
-    return {"Hv": (gradient(w + h * v) - gradient(w - h * v)) / (2 * h)}
+def _hessian(gradient: Callable[[Array], Array], w: Array, v: Array, eps: float) -> Parts:
+    return {"Hv": (gradient(w + eps * v) - gradient(w - eps * v)) / (2 * eps)}
 
 
 HESSIAN = Code(
     "gradient(w) gives ∂J/∂w. Approximate the product of the Hessian with v by a centred difference of two gradients, "
-    "with step h.",
-    "f(gradient, w, v, h) -> Hv",
+    "with step eps.",
+    "f(gradient, w, v, eps) -> Hv",
     _hessian_cases,
     _hessian,
     (
         (
-            "only forwards: the error is of order h, that of a centred difference of order h².",
-            lambda gradient, w, v, h: {"Hv": (gradient(w + h * v) - gradient(w)) / h},
+            "only forwards: the error is of order ε, that of a centred difference of order ε².",
+            lambda gradient, w, v, eps: {"Hv": (gradient(w + eps * v) - gradient(w)) / eps},
         ),
-        ("it is not divided by 2h.", lambda gradient, w, v, h: {"Hv": gradient(w + h * v) - gradient(w - h * v)}),
-        ("that is the gradient at v: nudge w along v.", lambda gradient, w, v, h: {"Hv": gradient(v)}),
+        ("it is not divided by 2ε.", lambda gradient, w, v, eps: {"Hv": gradient(w + eps * v) - gradient(w - eps * v)}),
+        ("that is the gradient at v: nudge w along v.", lambda gradient, w, v, eps: {"Hv": gradient(v)}),
         (
             "that is the slope of J along v, a number: subtract whole gradients.",
-            lambda gradient, w, v, h: {"Hv": (gradient(w) * v).sum()},
+            lambda gradient, w, v, eps: {"Hv": (gradient(w) * v).sum()},
         ),
         (
             "every entry of w is nudged alike: nudge along v.",
-            lambda gradient, w, v, h: {"Hv": (gradient(w + h) - gradient(w - h)) / (2 * h)},
+            lambda gradient, w, v, eps: {"Hv": (gradient(w + eps) - gradient(w - eps)) / (2 * eps)},
         ),
         (
             "it is multiplied by v once more: nudging along v has done that.",
-            lambda gradient, w, v, h: {"Hv": (gradient(w + h * v) - gradient(w - h * v)) / (2 * h) * v},
+            lambda gradient, w, v, eps: {"Hv": (gradient(w + eps * v) - gradient(w - eps * v)) / (2 * eps) * v},
         ),
         (
             "v is made to length 1: the product is with v as it is.",
-            lambda gradient, w, v, h: {"Hv": _hessian(gradient, w, v / _norm(v), h)["Hv"]},
+            lambda gradient, w, v, eps: {"Hv": _hessian(gradient, w, v / _norm(v), eps)["Hv"]},
         ),
     ),
 )
@@ -1128,6 +1167,10 @@ CROSSING = Code(
             lambda widths, n, k: {"layers": 2 * n * widths[k - 1]},
         ),
         (
+            "that is the value after layer k + 1; it is layer k's output that crosses.",
+            lambda widths, n, k: {"layers": 2 * n * widths[k + 1]},
+        ),
+        (
             "no weight and no gradient of a weight leaves its machine: count the value at the cut and its cotangent.",
             lambda widths, n, k: {"layers": 2 * _pairs(widths)},
         ),
@@ -1190,6 +1233,10 @@ OPERATIONS = Code(
         (
             "the first layer is the last that backward reaches: δ has to come down through all the others.",
             lambda K, w, n: {"first": (K + 1) * w * w * n},
+        ),
+        (
+            "the other layers' products δhᵀ are counted: they pay gradients for which nobody asks.",
+            lambda K, w, n: {"first": (3 * K - 1) * w * w * n},
         ),
         (
             "the n examples are missing.",

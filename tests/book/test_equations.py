@@ -95,6 +95,7 @@ PRINTED = {
     "eq-backward-first": (1, "squared_error", False),
     "eq-training-p-minus-y": (1, "cross_entropy", False),
     "eq-notation-columns": (5, "squared_error", True),
+    "eq-exercises-bias": (6, "squared_error", True),
 }
 TWICE = {"eq-modes-twice"}
 
@@ -291,6 +292,27 @@ def test_softmax_entry_by_entry() -> None:
         e = 1e-6 * (np.arange(Q) == k)
         nudged = (np.exp(o + e)[i] / np.exp(o + e).sum() - np.exp(o - e)[i] / np.exp(o - e).sum()) / 2e-6
         assert p[i] * ((i == k) - p[k]) == pytest.approx(nudged, abs=1e-9)
+        S = np.exp(o).sum()
+        assert ((i == k) * np.exp(o[i]) * S - np.exp(o[i]) * np.exp(o[k])) / S**2 == pytest.approx(nudged, abs=1e-9)
+        assert (i == k) * p[i] - p[i] * p[k] == pytest.approx(nudged, abs=1e-9)
+
+
+def test_softmax_and_cross_entropy_line_by_line() -> None:
+    """For one example; in the last line only, the targets must add up to 1."""
+    rng = np.random.default_rng(10)
+    o, y = rng.standard_normal(Q), rng.uniform(size=Q)
+
+    def L(o: Array, y: Array) -> float:
+        return float(-(y * np.log(np.exp(o) / np.exp(o).sum())).sum())
+
+    p = np.exp(o) / np.exp(o).sum()
+    for targets in (y, y / y.sum()):
+        for k in range(Q):
+            e = 1e-6 * (np.arange(Q) == k)
+            nudged = (L(o + e, targets) - L(o - e, targets)) / 2e-6
+            first = sum(((i == k) * p[i] - p[i] * p[k]) * -targets[i] / p[i] for i in range(Q))
+            assert first == pytest.approx(nudged, abs=1e-8) == -targets[k] + p[k] * targets.sum()
+    assert p[k] - targets[k] == pytest.approx(nudged, abs=1e-8)
 
 
 def deep(widths: list[int], activation: str, batch: int, decay: float = 0.3) -> tuple[mlp.Trace, dict[str, Array]]:
@@ -363,6 +385,11 @@ QUOTED = {
     r"\dot{J} &= \tfrac{1}{n} \textstyle\sum (\mathbf{o} - \mathbf{y}) \odot \dot{\mathbf{o}} + "
     r"\lambda \sum \mathbf{W} \odot \dot{\mathbf{W}} & () \end{aligned}",
     "eq-chain-softmax": r"\frac{\partial p_i}{\partial o_k} = p_i \left( [i = k] - p_k \right) .",
+    "eq-exercises-softmax": r"\begin{aligned} \frac{\partial p_i}{\partial z_k} &= "
+    r"\frac{[i = k]\, e^{z_i} S - e^{z_i} e^{z_k}}{S^2} \\ &= [i = k]\, p_i - p_i p_k . \end{aligned}",
+    "eq-exercises-collapse": r"\begin{aligned} \frac{\partial L}{\partial o_k} &= "
+    r"\sum_i \big( [i = k]\, p_i - p_i p_k \big) \left( -\frac{y_i}{p_i} \right) \\ "
+    r"&= -y_k + p_k \sum_i y_i \\ &= p_k - y_k . \end{aligned}",
     "eq-depth-backward": r"\begin{aligned} \frac{\partial J}{\partial \mathbf{W}^{(k)}} &= \boldsymbol\delta^{(k)} "
     r"{\mathbf{h}^{(k-1)}}^\top + \lambda \mathbf{W}^{(k)} , \\[1ex] \boldsymbol\delta^{(k-1)} &= "
     r"\big( {\mathbf{W}^{(k)}}^\top \boldsymbol\delta^{(k)} \big) \odot \phi'(\mathbf{z}^{(k-1)}) . \end{aligned}",
