@@ -304,7 +304,8 @@ def slab(ax: Axes, lives: Sequence[Lifetime], offsets: Sequence[int], steps: Sch
     steps : Schedule
         Whose arrays these are.
     smallest : float
-        A rectangle less high than this part of the slab has no name written on it.
+        A rectangle less high than this part of the slab has no name written on it; where the name is turned, this part
+        for each letter.
 
     Returns
     -------
@@ -337,10 +338,11 @@ def slab(ax: Axes, lives: Sequence[Lifetime], offsets: Sequence[int], steps: Sch
                 gid=life.array,
             )
         )
-        if life.nbytes >= smallest * size and length > 1 and _kind(steps, life.array) != "workspace":
+        name, turned = label(life.array), length < 4
+        room = smallest * size * (len(name) if turned else 1)  # a name that is turned needs room for its length
+        if life.nbytes >= room and length > 1 and _kind(steps, life.array) != "workspace":
             centre = (life.first - 0.5 + length / 2, offset + life.nbytes / 2)
-            turned = 90 if length < 4 else 0
-            ax.annotate(label(life.array), centre, ha="center", va="center", rotation=turned, clip_on=True)
+            ax.annotate(name, centre, ha="center", va="center", rotation=90 if turned else 0, clip_on=True)
     turn = next((step.index for step in steps if step.phase == "backward"), None)
     if turn is not None:
         ax.axvline(turn - 0.5, color=INK, linewidth=0.8)

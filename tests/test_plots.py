@@ -154,6 +154,23 @@ def test_rectangles_of_the_slab_are_lives_at_their_addresses_and_do_not_overlap(
     assert ax.get_ylim()[1] >= size
 
 
+def test_names_in_the_slab_do_not_stick_out(ax: Axes) -> None:
+    """Those that are turned, in the picture of the chapter: as long as a rectangle is high."""
+    steps = mlp.schedule(mlp.network([64, 128, 32, 96, 16, 64], 128, "tanh", weight_decay=1e-4), "residuals")
+    lives = steps.lifetimes()
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.set_size_inches(5.2, 5.2)
+    plots.slab(ax, lives, place(lives)[0], steps)
+    figure.canvas.draw()
+    turned = [text for text in ax.texts if text.get_rotation() == 90]
+    assert {"z1", "∂J/∂h1"} <= {text.get_text() for text in turned}
+    for text in turned:
+        x, y = text.get_window_extent().get_points().mean(axis=0)
+        around = next(box.get_window_extent() for box in rectangles(ax) if box.get_window_extent().contains(x, y))
+        assert text.get_window_extent().height <= around.height + 1, text.get_text()
+
+
 # --- sweeps, plans, and what they cost ------------------------------------------------------------------------------
 
 
