@@ -252,7 +252,7 @@ class Run:
                     self._append(rule, names, now)
             if step.final and step.writes[0] in watched:
                 self._append(self._watch, step.writes, now)  # at once, while it is at hand
-            if step.phase == "backward":
+            if step.phase == "backward" and step.final:
                 for name in set(factors[step.variable]) & set(graph.given):
                     self._append(self._watch, (name,), now)
             if poison:

@@ -427,6 +427,14 @@ def test_a_large_gradient_that_overflows_is_found_by_its_factors() -> None:
     assert np.isfinite(J) and all(np.isfinite(gradient).all() for gradient in grads.values())
 
 
+def test_factors_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+    monkeypatch.setattr(Run, "_watch", lambda run, array: seen.append(array.shape))
+    graph = network([200, 150, 10], 30, "tanh", weight_decay=0.0)
+    prepare(graph)(random_values(graph, 0))
+    assert seen == [(150, 30), (200, 30)], "the cotangent of z and x, for the gradient of W1"
+
+
 def test_an_instalment_of_nothing_is_not_added_but_told() -> None:
     graph, values = running_example()
     free = network([3, 4, 2], 1, "relu", "squared_error", weight_decay=0)
