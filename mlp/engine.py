@@ -272,17 +272,17 @@ class Run:
             if name in self._places:
                 self._places[name].append((arguments, position))
 
+    @np.errstate(all="ignore")  # what is not finite is reported by name
     def __call__(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         """The objective and the gradients; see the class for what is checked and what is reused."""
         self._bind(values)
         self._squares.clear()
-        with np.errstate(all="ignore"):  # what is not finite is reported by name
-            for rule, arguments in self._calls:
-                rule(*arguments)
-            J: float = self._J.item()
-            total = sum(self._squares, J)
-            for gradient in self._flat:
-                total += np.dot(gradient, gradient).item()
+        for rule, arguments in self._calls:
+            rule(*arguments)
+        J: float = self._J.item()
+        total = sum(self._squares, J)
+        for gradient in self._flat:
+            total += float(gradient.dot(gradient))
         if not isfinite(total):
             self._explain()
         self._ran = True
@@ -290,7 +290,7 @@ class Run:
 
     def _watch(self, array: Array) -> None:
         flat = array.ravel(order="K")
-        self._squares.append(np.dot(flat, flat).item())
+        self._squares.append(float(flat.dot(flat)))
 
     def _explain(self) -> None:
         """Run again, one array at a time, to say what is not finite; if nothing is, only the sum was too large."""
