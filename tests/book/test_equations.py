@@ -94,6 +94,7 @@ PRINTED = {
     "eq-backward-all": (5, "squared_error", False),
     "eq-backward-first": (1, "squared_error", False),
     "eq-training-p-minus-y": (1, "cross_entropy", False),
+    "eq-backward-bias": (1, "squared_error", True),
     "eq-notation-columns": (5, "squared_error", True),
     "eq-exercises-bias": (6, "squared_error", True),
 }
