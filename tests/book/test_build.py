@@ -48,6 +48,17 @@ def test_a_sound_book_builds(tmp_path: Path) -> None:
     assert (tmp_path / "_build/html/book/page.html").exists()
 
 
+def test_chapters_are_cited_by_number(book: Path) -> None:
+    """A link to a chapter begins with the number of its heading."""
+    pages = {path.name: path.read_text("utf-8") for path in (book / "book").glob("*.html")}
+    heading = r'<h1><span class="section-number">(\d+)\. '
+    numbers = {name: found[1] for name, page in pages.items() if (found := re.search(heading, page))}
+    link = r'href="([\w-]+\.html)"><span class="doc">([^<]+)'
+    links = [found for page in pages.values() for found in re.findall(link, page) if found[0] in numbers]
+    assert len(numbers) >= 10 and {name for name, _ in links} == set(numbers)
+    assert [found for found in links if not found[1].startswith(f"{numbers[found[0]]}\xa0")] == []
+
+
 GRAPH = """
 import ipywidgets
 from IPython.display import display

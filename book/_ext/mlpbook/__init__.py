@@ -1,8 +1,9 @@
 """The book's own Sphinx extension: pages that work from disk, and figures that everyone can read.
 
 It brings MathJax into the book (copied from an installed package at build time), decides between light and dark
-before the page is painted, keeps notebook widget state out of the pages, brings the views' islands to life, and
-warns of an image without a description. In the package's pages it writes defaults so that they can be read.
+before the page is painted, keeps notebook widget state out of the pages, brings the views' islands to life, begins
+links to chapters with their numbers, and warns of an image without a description. In the package's pages it writes
+defaults so that they can be read.
 """
 
 from __future__ import annotations
@@ -133,6 +134,15 @@ def readable_defaults(
     return signature, returned
 
 
+def number_chapters(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Begin a link to a chapter with the chapter's number, as its heading does."""
+    numbers = {app.env.titles[name].astext(): own.get("") for name, own in app.env.toc_secnumbers.items()}
+    for link in doctree.findall(nodes.inline):
+        number = numbers.get(link.astext()) if "doc" in link["classes"] else None
+        if number:
+            link.insert(0, nodes.Text(f"{'.'.join(map(str, number))}\N{NO-BREAK SPACE}"))
+
+
 def require_alt_text(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Warn of every image without a description; the build treats warnings as errors."""
     if app.builder.format != "html":
@@ -155,6 +165,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", build_font_cache)
     app.connect("html-page-context", drop_widget_state, priority=900)
     app.connect("html-page-context", use_current_roles)
+    app.connect("doctree-resolved", number_chapters)
     app.connect("doctree-resolved", require_alt_text)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-signature", readable_defaults)
