@@ -10,9 +10,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from mlp.engine import checked, execute, places, prepare
 from mlp.graph import Graph
-from mlp.inputs import one_of
+from mlp.inputs import listed, one_of
 from mlp.ops import Array
 from mlp.optimizers import OPTIMIZERS, Optimizer
 from mlp.steps import Plan, Schedule, Step, cotangent_name, policy_name, schedule
@@ -212,30 +214,28 @@ def measure(
     steps = schedule(graph, policy)
     rule = _optimizer(optimizer, policy)
     kinds = _kinds(steps)
-    arrays = checked(graph, values, steps.needed)
+    arrays = _Ledger(kinds, checked(graph, values, steps.needed))
     shapes = {name: arrays[name].shape for name in graph.parameters if name in arrays}
     state = rule.start(shapes, graph.dtype) if rule else {}
-    slots: dict[str, Array] = {}
     for name, held in state.items():
-        slots |= {_slot(name, slot): array for slot, array in zip(rule.state if rule else (), held, strict=True)}
-    counted: list[dict[str, int]] = []
-    events = []
-    for step in execute(steps, arrays):
-        counted.append({name: array.nbytes for name, array in (arrays | slots).items()})
-        events.append(_event(step, _by_kind(kinds, counted[-1])))
+        for slot, array in zip(rule.state if rule else (), held, strict=True):
+            arrays[_slot(name, slot)] = array
+    events = [_event(step, arrays.count()) for step in execute(steps, arrays)]
     if rule:
         work = rule.work(shapes, graph.dtype)
         params = {name: arrays[name].copy() for name in shapes}  # stand in for the caller's, which stay as they are
         grads = {name: arrays[cotangent_name(graph, name)] for name in shapes}
-        rule.update(1, params, grads, state, work, **TYPICAL[rule.name])
-        used = {f"work {k} of the update": array for k, array in enumerate(work)}
-        counted.append({name: array.nbytes for name, array in (arrays | params | slots | used).items()})
-        events.append(_update(steps, _by_kind(kinds, counted[-1])))
+        with np.errstate(all="ignore"):  # whatever the gradients are
+            rule.update(1, params, grads, state, work, **TYPICAL[rule.name])
+        for k, array in enumerate(work):
+            arrays[f"work {k} of the update"] = array
+        events.append(_update(steps, arrays.count()))
+    arrays.clear()  # what is told of them needs their bytes alone
     return Timeline(
         graph,
         policy_name(policy),
         tuple(events),
-        lambda index: _held(steps, kinds, index, counted[index]),
+        lambda index: _held(steps, kinds, index, arrays.at(index)),
         lambda: places(steps)[1] if policy == "predict" else prepare(graph, policy=policy).reserved,
     )
 
@@ -262,8 +262,18 @@ def sweep(
     -------
     dict of str to list of int
         For each policy, by its name, the peaks in bytes, in the order of the settings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For policies that are no list, two of one name, and as `predict`.
     """
-    peaks: dict[str, list[int]] = {policy if isinstance(policy, str) else policy.__name__: [] for policy in policies}
+    if isinstance(policies, str) or not isinstance(policies, Sequence):
+        raise TypeError(f"policies: expected a list such as ('predict', 'residuals'), received {policies!r}")
+    names = [policy if isinstance(policy, str) else getattr(policy, "__name__", str(policy)) for policy in policies]
+    if len(set(names)) < len(names):
+        raise ValueError(f"policies: expected a name of its own for each, received {listed(names)}")
+    peaks: dict[str, list[int]] = {name: [] for name in names}
     for setting in settings:
         graph = build(setting)
         for policy, found in zip(policies, peaks.values(), strict=True):
@@ -298,15 +308,51 @@ def _kinds(steps: Schedule) -> dict[str, str]:
     return kinds | {cotangent_name(steps.graph, name): "gradients" for name in steps.graph.variables}
 
 
-def _by_kind(kinds: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, int]:
-    counts = dict.fromkeys(KINDS, 0)
-    for name, nbytes in sizes.items():
-        counts[_kind(kinds, name)] += nbytes
-    return counts
-
-
 def _kind(kinds: Mapping[str, str], name: str) -> str:
     return kinds.get(name) or ("optimizer" if " of " in name and name.startswith("state ") else "workspace")
+
+
+class _Ledger(dict[str, Array]):
+    """The arrays that exist, by name. Bytes are counted as arrays come and go, so that a deep graph takes no longer."""
+
+    def __init__(self, kinds: Mapping[str, str], arrays: Mapping[str, Array]) -> None:
+        super().__init__()
+        self._kinds = kinds
+        self._counts = dict.fromkeys(KINDS, 0)
+        self._changes: list[tuple[str, int]] = []  # what came, or went, and its bytes
+        self._marks: list[int] = []  # at each count, how many changes there had been
+        for name, array in arrays.items():
+            self[name] = array
+
+    def __setitem__(self, name: str, array: Array) -> None:
+        if name in self:
+            self.pop(name)
+        super().__setitem__(name, array)
+        self._change(name, array.nbytes)
+
+    def pop(self, name: str) -> Array:  # type: ignore[override]
+        array = super().pop(name)
+        self._change(name, -array.nbytes)
+        return array
+
+    def _change(self, name: str, nbytes: int) -> None:
+        self._counts[_kind(self._kinds, name)] += nbytes
+        self._changes.append((name, nbytes))
+
+    def count(self) -> dict[str, int]:
+        """Bytes by kind, now."""
+        self._marks.append(len(self._changes))
+        return self._counts.copy()
+
+    def at(self, index: int) -> dict[str, int]:
+        """Bytes of each array that existed at one of the counts."""
+        found: dict[str, int] = {}
+        for name, nbytes in self._changes[: self._marks[index]]:
+            if nbytes > 0:
+                found[name] = nbytes
+            else:
+                del found[name]
+        return found
 
 
 def _slot(name: str, slot: str) -> str:
@@ -332,7 +378,7 @@ def _held(steps: Schedule, kinds: Mapping[str, str], index: int, sizes: Mapping[
         Held(name, _kind(kinds, name), nbytes, _needed_by(steps, _kind(kinds, name), name, index))
         for name, nbytes in sizes.items()
     ]
-    return tuple(sorted(found, key=lambda held: -held.nbytes))
+    return tuple(sorted(found, key=lambda held: (-held.nbytes, KINDS.index(held.kind))))
 
 
 def _needed_by(steps: Schedule, kind: str, name: str, index: int) -> str:

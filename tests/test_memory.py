@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,52 @@ def test_a_sweep_is_its_predictions() -> None:
 
 
 # --- words and refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policies", "error", "message"),
+    [
+        ("residuals", TypeError, "policies: expected a list such as"),
+        (["residuals", "residuals"], ValueError, "a name of its own for each, received residuals, residuals"),
+        (
+            [lambda g: checkpoint.every(g, 2), lambda g: checkpoint.every(g, 3)],
+            ValueError,
+            "received <lambda>, <lambda>",
+        ),
+    ],
+)
+def test_a_sweep_keeps_its_policies_apart(policies: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        memory.sweep(lambda depth: network([3] * (depth + 1)), [3, 4], policies)
+
+
+def test_a_sweep_takes_a_function_without_a_name() -> None:
+    policy: Any = partial(checkpoint.every, k=2)
+    (peaks,) = memory.sweep(lambda depth: network([3] * (depth + 1)), [3, 4], [policy]).values()
+    assert peaks == [memory.predict(g, checkpoint.every(g, 2)).peak for g in (network([3] * 4), network([3] * 5))]
+
+
+def test_what_is_measured_of_a_deep_network_takes_no_more_for_each_layer() -> None:
+    took = []
+    for depth in (60, 240):
+        graph = network([2] * (depth + 1), 1, "tanh")
+        values = random_values(graph)
+        schedule(graph)
+        tracemalloc.start()
+        try:
+            found = memory.measure(graph, values)
+            took.append(tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+        assert sum(held.nbytes for held in found.held(depth)) == found.events[depth].total
+    assert took[1] < 6 * took[0]
+
+
+def test_an_update_that_overflows_is_measured_without_a_warning() -> None:
+    graph = network([3, 2], 1, dtype="float32")
+    sizes = {"x": 1e10, "W1": 1e5, "y": 1.0}  # the gradient is some 1e25, its square more than float32 holds
+    values = {name: np.full(graph.variables[name].shape, size, "float32") for name, size in sizes.items()}
+    assert memory.measure(graph, values, optimizer="adam").peak == memory.predict(graph, optimizer="adam").peak
 
 
 def test_a_timeline_says_its_peak_and_who_needs_what() -> None:
