@@ -224,6 +224,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("relu-vjp", lambda z, delta: delta * (z >= 0), "where z is 0"),
     ("relu-vjp", lambda z, delta: np.maximum(delta, 0), "relu is applied to δ"),
     ("relu-vjp", lambda z, delta: delta * np.sign(z), "the sign of z is −1"),
+    ("tanh-vjp", lambda h, delta: delta @ (1 - h**2).T, "that is a matrix product (@)"),
+    ("matmul-vjp", lambda W, h, delta: (delta @ h.T, W @ delta), "here A has 7 columns, B 3 rows. It was"),
+    ("objective", lambda o, y, W1, W2, lam: ((o - y) ** 2, 0, 0), "expected a number: one number is asked for"),
+    ("objective", lambda *args: (*objective(*args)[:2], objective(*args)[0]), "J: s is missing"),
+    ("evaluator", lambda equations: 10**400, "one that no float can hold"),
+    ("diamond", lambda W2, h, delta, mu: (W2.T @ delta + mu, (W2.T @ delta + mu) * (1 - h**2)), "h is missing"),
+    ("rows", lambda *args: uphill(args), "not y − o"),
+    ("softmax-cross-entropy", lambda o, y: (softmax(o) - y) / len(o), "the number of classes"),
+    ("grad-W1", lambda x, y, W1, W2, lam: grad_W1(x, y, W1, W2, 0) / x.shape[1] + lam * W1, "1/n comes in twice"),
     ("as-diag", lambda z: 1 - np.tanh(z) ** 2, "that is its diagonal only"),
     ("as-diag", lambda z: np.diag(np.tanh(z)[:, 0]), "it has to be φ'(z)"),
     ("as-diag", lambda z: np.diag(1 - np.tanh(z) ** 2), "ravel() it first"),
@@ -348,6 +357,12 @@ WRONG: list[tuple[str, Any, str]] = [
 def told(report: mlp.exercises.Report) -> str:
     """A report as one line."""
     return " ".join(str(report).split())
+
+
+def uphill(args):
+    """The gradients in the convention of rows, with y − o in place of o − y."""
+    X, Y, W1, W2, lam = args
+    return [2 * lam * W - grad for W, grad in zip((W1, W2), rows(X, Y, W1, W2, lam), strict=True)]
 
 
 def one_entry(W):

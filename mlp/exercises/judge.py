@@ -5,6 +5,7 @@ A wrong answer is compared with all of them, and with the expected one transpose
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -184,6 +185,9 @@ class Code:
             except (TypeError, ValueError):
                 wrong.append(f"{part}: expected numbers, received {type(value).__name__}.")
                 continue
+            except OverflowError:
+                wrong.append(f"{part}: expected a number of reasonable size, received one that no float can hold.")
+                continue
             if not np.isfinite(arrays[part]).all():
                 what = "NaN" if np.isnan(arrays[part]).any() else "an infinite number"
                 wrong.append(f"{part}: expected finite numbers, received {what}.")
@@ -356,6 +360,8 @@ def _generic(answer: Array, right: Any) -> str:
             return "it is transposed."
         return "that is the shape of the transpose, and the numbers are not right either."
     if answer.shape != expected.shape:
+        if not expected.shape:
+            return "one number is asked for: add up, or take the mean."
         if answer.size == expected.size > 1 and close(answer.reshape(expected.shape), expected):
             return "the numbers are right; keep both axes (in sums, keepdims=True)."
         return "no one-dimensional arrays here: a column is (m, 1)." if answer.ndim == 1 else "compare the sizes."
@@ -412,4 +418,8 @@ def _place_of(error: Exception) -> str:
 
 
 def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or "no message"
+    text = " ".join(str(error).split())
+    sizes = re.search(r"core dimension 0.*\(size (\d+) is different from (\d+)\)", text)
+    if sizes:  # NumPy's own words for this name gufuncs and core dimensions
+        return f"in A @ B, A must have as many columns as B has rows; here A has {sizes[2]} columns, B {sizes[1]} rows."
+    return text[:160] or "no message"

@@ -148,6 +148,16 @@ def _objective_with(**wrong: Callable[..., float]) -> Callable[..., Parts]:
     return other
 
 
+def _other_objective_whole(whole: Callable[[float, float, float], float]) -> Callable[..., Parts]:
+    """The objective with both parts right, and put together in another way."""
+
+    def other(o: Array, y: Array, W1: Array, W2: Array, lam: float) -> Parts:
+        right = _objective(o, y, W1, W2, lam)
+        return {"J": whole(float(right["L"]), float(right["s"]), lam)}
+
+    return other
+
+
 def _norm(W: Array) -> float:
     return float(np.sqrt((W**2).sum()))
 
@@ -175,8 +185,14 @@ OBJECTIVE = Code(
             "that is the mean over all entries, and without ½, as some frameworks have it.",
             _objective_with(L=lambda o, y, W1, W2, lam: 2 * _half_square(o, y) / o.size),
         ),
+        (
+            "it is divided by the number of rows; the examples are the columns.",
+            _objective_with(L=lambda o, y, W1, W2, lam: _half_square(o, y) / len(o)),
+        ),
         ("½ is missing in the regulariser.", _other_objective(decay=2.0)),
         ("λ is divided by n: the regulariser is no mean over examples.", _other_objective(decay=0)),
+        ("λ is in s already: J = L + s.", _other_objective_whole(lambda L, s, lam: L + lam * s)),
+        ("s is missing: J = L + s.", _other_objective_whole(lambda L, s, lam: L)),
         (
             "the norm of o − y is not squared.",
             _objective_with(
@@ -249,6 +265,14 @@ GRAD_W2 = Code(
             lambda h, o, y, W2, lam: {"∂J/∂W2": (o - y) @ h.T / o.size + lam * W2},
         ),
         (
+            "it is divided by the number of rows; the examples are the columns.",
+            lambda h, o, y, W2, lam: {"∂J/∂W2": (o - y) @ h.T / len(h) + lam * W2},
+        ),
+        (
+            "it is divided by the number of rows; the examples are the columns.",
+            lambda h, o, y, W2, lam: {"∂J/∂W2": (o - y) @ h.T / len(o) + lam * W2},
+        ),
+        (
             "y is missing: the error is o − y.",
             lambda h, o, y, W2, lam: {"∂J/∂W2": o @ h.T / h.shape[1] + lam * W2},
         ),
@@ -303,6 +327,19 @@ GRAD_W1 = Code(
         ("φ' is 1 − h², not 1 − z².", _grad_W1_with(slope=lambda z, h: 1 - z * z)),
         ("that is the slope of the sigmoid, h(1 − h); tanh has 1 − h².", _grad_W1_with(slope=lambda z, h: h * (1 - h))),
         ("that is the slope of relu; tanh has 1 − h².", _grad_W1_with(slope=lambda z, h: (z > 0) * 1.0)),
+        ("δ is multiplied by h itself, not by the slope 1 − h².", _grad_W1_with(slope=lambda z, h: h)),
+        (
+            "it is divided by the number of rows; the examples are the columns.",
+            lambda x, y, W1, W2, lam: _grad_W1_with(share=1 / len(x))(x, y, W1, W2, lam),
+        ),
+        (
+            "1/n comes in twice: it is in δ already.",
+            lambda x, y, W1, W2, lam: _grad_W1_with(share=1 / x.shape[1] ** 2)(x, y, W1, W2, lam),
+        ),
+        (
+            "that is δ hᵀ: W1 was multiplied by x, so it is δ xᵀ.",
+            lambda x, y, W1, W2, lam: {"∂J/∂W1": _run(x, y, lam, "tanh", W1=W1, W2=W2)["dJ/dz"] @ np.tanh(W1 @ x).T},
+        ),
         ("1/n is missing: L is a mean over the examples.", _grad_W1_with(share=1.0)),
         ("λ is divided by n: only the loss is a mean over the examples.", _grad_W1_with(decay=None)),
         ("λW1 is missing: W1 reaches J through the regulariser too.", _grad_W1_with(decay=0.0)),
@@ -322,7 +359,7 @@ def _bias(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Array, lam: f
     return {f"∂J/∂{name}": run[f"dJ/d{name}"] for name in ("W1", "b1", "W2", "b2")}
 
 
-def _bias_with(change: Callable[[Array, Array, Array, Array, float], tuple[Array, Array]]) -> Callable[..., Parts]:
+def _bias_with(change: Callable[[Array, Array, Array, Array, float], tuple[Any, Any]]) -> Callable[..., Parts]:
     """Other gradients of the biases, from the cotangents of z and of o."""
 
     def wrong(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Array, lam: float) -> Parts:
@@ -333,14 +370,16 @@ def _bias_with(change: Callable[[Array, Array, Array, Array, float], tuple[Array
     return wrong
 
 
-def _bias_weights(decay: float | None = 1.0, slope: bool = True, share: float | None = None) -> Callable[..., Parts]:
+def _bias_weights(
+    decay: float | None = 1.0, slope: Callable[[Array], Array] = lambda h: 1 - h * h, share: float | None = None
+) -> Callable[..., Parts]:
     """All four gradients with a mistake that reaches the weights too."""
 
     def wrong(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Array, lam: float) -> Parts:
         n = x.shape[1]
         h = np.tanh(W1 @ x + b1)
         delta_o = (W2 @ h + b2 - y) * (share or 1 / n)
-        delta_z = W2.T @ delta_o * (1 - h * h if slope else 1)
+        delta_z = W2.T @ delta_o * slope(h)
         scale = lam / n if decay is None else decay * lam
         weights = {"∂J/∂W1": delta_z @ x.T + scale * W1, "∂J/∂W2": delta_o @ h.T + scale * W2}
         return weights | {"∂J/∂b1": _sum(delta_z), "∂J/∂b2": _sum(delta_o)}
@@ -371,7 +410,12 @@ BACKWARD_BIAS = Code(
             "λb is added: s is over the weights, not over the biases.",
             _bias_with(lambda z, o, b1, b2, lam: (_sum(z) + lam * b1, _sum(o) + lam * b2)),
         ),
-        (NO_SLOPE, _bias_weights(slope=False)),
+        (
+            "the sum runs over units and examples; each unit has its own bias, so sum over the columns, axis 1.",
+            _bias_with(lambda z, o, b1, b2, lam: (z.sum(), o.sum())),
+        ),
+        (NO_SLOPE, _bias_weights(slope=lambda h: np.ones_like(h))),
+        (AT_H, _bias_weights(slope=lambda h: 1 - np.tanh(h) ** 2)),
         ("λW is missing: a weight reaches J through the regulariser too.", _bias_weights(decay=0.0)),
         ("λ is divided by n: only the loss is a mean over the examples.", _bias_weights(decay=None)),
         ("1/n is missing: L is a mean over the examples.", _bias_weights(share=1.0)),
@@ -408,6 +452,14 @@ SOFTMAX = Code(
         (
             "it is divided by the number of all entries: L is a mean over the n examples.",
             _p_minus_y(lambda p, y, n: (p - y) / p.size),
+        ),
+        (
+            "it is divided by the number of classes, the rows; the examples are the columns.",
+            _p_minus_y(lambda p, y, n: (p - y) / len(p)),
+        ),
+        (
+            "the examples are averaged away: each has a column of its own.",
+            _p_minus_y(lambda p, y, n: (p - y).mean(axis=1, keepdims=True)),
         ),
         (
             "softmax runs along the rows; an example is a column, so axis 0 adds up to 1.",
@@ -471,6 +523,7 @@ ROWS = Code(
             _rows_with(share=lambda X: 1 / X.shape[1]),
         ),
         ("1/n is missing: L is a mean over the examples.", _rows_with(share=lambda X: 1.0)),
+        ("the loss's derivative is o − y, not y − o.", _rows_with(share=lambda X: -1 / len(X))),
         ("λ is divided by n: only the loss is a mean over the examples.", _rows_with(decay=None)),
         ("λW is missing: a weight reaches J through the regulariser too.", _rows_with(decay=0.0)),
         (NO_SLOPE, _rows_with(slope=lambda Z, H: np.ones_like(H))),
@@ -503,6 +556,11 @@ TANH = Code(
         ("that is the slope of the sigmoid, h(1 − h); tanh has 1 − h².", _tanh_with(lambda h: h * (1 - h))),
         ("the square is missing: φ'(z) = 1 − h².", _tanh_with(lambda h: 1 - h)),
         ("δ is multiplied by h itself, not by the slope.", _tanh_with(lambda h: h)),
+        ("δ is divided by the slope: multiply.", _tanh_with(lambda h: 1 / (1 - h * h))),
+        (
+            "that is a matrix product (@); each entry has a slope of its own, so multiply entry by entry (*).",
+            lambda h, delta: {"∂J/∂z": delta @ (1 - h * h).T},
+        ),
         ("that is relu's slope; h > 0 decides nothing for tanh.", _tanh_with(lambda h: (h > 0) * 1.0)),
     ),
 )
@@ -530,6 +588,10 @@ RELU = Code(
         ("δ is multiplied by relu(z); it passes unchanged where z > 0.", lambda z, delta: {"∂J/∂z": delta * _relu(z)}),
         ("relu is applied to δ; what decides is the sign of z, not of δ.", lambda z, delta: {"∂J/∂z": _relu(delta)}),
         ("δ is missing: that is φ' alone.", lambda z, delta: {"∂J/∂z": (z > 0) * 1.0}),
+        (
+            "that is relu itself, the way forward: take δ where z > 0, and 0 elsewhere.",
+            lambda z, delta: {"∂J/∂z": _relu(z)},
+        ),
         (
             "the sign of z is −1 where z is negative; relu's slope is 0 there.",
             lambda z, delta: {"∂J/∂z": delta * np.sign(z)},
@@ -634,6 +696,14 @@ DIAMOND = Code(
             _diamond_with(lambda W2, h, delta, mu: W2.T @ delta * mu * h),
         ),
         (
+            "r = (μ/2)‖h‖² gives μh, not (μ/2)h: the square gives a 2.",
+            _diamond_with(lambda W2, h, delta, mu: W2.T @ delta + mu / 2 * h),
+        ),
+        (
+            "r = (μ/2)‖h‖² gives μh: h is missing.",
+            _diamond_with(lambda W2, h, delta, mu: W2.T @ delta + mu),
+        ),
+        (
             "r = (μ/2)‖h‖² gives μh: the square's 2 and the ½ cancel.",
             _diamond_with(lambda W2, h, delta, mu: W2.T @ delta + 2 * mu * h),
         ),
@@ -656,6 +726,10 @@ AS_DIAG = Code(
         (
             "np.diag takes the diagonal out of a matrix, and z is one, (m, 1): ravel() it first.",
             lambda z: {"Jacobian": np.diag(1 - np.tanh(z) ** 2)},
+        ),
+        (
+            "that is the outer product of φ'(z) with itself; zⱼ has no effect on hᵢ, so off the diagonal there is 0.",
+            lambda z: {"Jacobian": (1 - np.tanh(z) ** 2) @ (1 - np.tanh(z) ** 2).T},
         ),
         ("its diagonal holds φ(z); it has to be φ'(z).", lambda z: {"Jacobian": np.diag(np.tanh(z).ravel())}),
         (
@@ -701,6 +775,10 @@ SOFTMAX_JACOBIAN = Code(
         (
             "np.diag takes the diagonal out of a matrix, and p is one, (m, 1): ravel() it first.",
             lambda z: {"Jacobian": np.diag(_softmax(z)) - _softmax(z) @ _softmax(z).T},
+        ),
+        (
+            "p², a column, is taken from every column of diag(p); p pᵀ is a matrix.",
+            lambda z: {"Jacobian": np.diag(_softmax(z).ravel()) - _softmax(z) ** 2},
         ),
         (
             "−p pᵀ is missing: the sum below the fraction moves too.",
@@ -1173,6 +1251,10 @@ CROSSING = Code(
         (
             "no weight and no gradient of a weight leaves its machine: count the value at the cut and its cotangent.",
             lambda widths, n, k: {"layers": 2 * _pairs(widths)},
+        ),
+        (
+            "these are bytes, 8 a number; numbers were asked for.",
+            lambda widths, n, k: {"layers": 16 * n * widths[k], "batch": 16 * _pairs(widths)},
         ),
         (
             "only one way is counted: each sends its gradient to the other.",
