@@ -27,10 +27,10 @@ def tuple_of(array: Array, digits: int = 4) -> str:
 def bytes_text(count: int) -> str:
     """A number of bytes, exact below 10 kB, in decimal units above.
 
-    >>> bytes_text(96), bytes_text(12_345), bytes_text(2_500_000)
-    ('96 B', '12.3 kB', '2.5 MB')
+    >>> bytes_text(96), bytes_text(12_345), bytes_text(2_500_000), bytes_text(40 * 10**12)
+    ('96 B', '12.3 kB', '2.5 MB', '40 TB')
     """
     if count < 10_000:
         return f"{count:,} B"
-    unit, size = ("kB", 1e3) if count < 999_500 else ("MB", 1e6) if count < 999_500_000 else ("GB", 1e9)
-    return f"{number(count / size, 3)} {unit}"
+    power = next((k for k in (1, 2, 3, 4) if count < 999.5 * 1e3**k), 5)
+    return f"{number(count / 1e3**power, 3)} {' kMGTP'[power]}B"

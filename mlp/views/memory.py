@@ -54,7 +54,8 @@ WORDS: Mapping[str, Any] = {
     "workspace": "this step only",
     "whole": "Write a whole number from 1 to {most}.",
     "budget": "Write a number above 0, at most a billion.",
-    "few": "A batch of {batch} has no example for each of {micro_batches} micro-batches on {machines} machines.",
+    "few": "Every pass needs an example: micro-batches times machines, {micro_batches} × {machines}, is more than the "
+    "batch of {batch}.",
     "single": "A single layer has no value to forget. Choose another policy first.",
     "step": "step {index}, {phase}, which writes {array}",
     "part": "; a pass takes {part} of {batch} examples",
@@ -67,6 +68,7 @@ WORDS: Mapping[str, Any] = {
     "none": "No way out is enough by itself. Choose one, and see what is left:",
     "under": "Peak {peak}, ✓ fits. ",
     "over": "Peak {peak}, ✗ still {over} over. ",
+    "worse": "Peak {peak}, ✗ no less than now, {over} over. ",
     "training": {
         "residuals": ["Keep only what is read again", "The same gradient, for the same work."],
         "batch": [
@@ -74,7 +76,7 @@ WORDS: Mapping[str, Any] = {
             "Another gradient, with more noise; {times} times as many steps for the same examples.",
         ],
         "micro_batches": [
-            "{micro_batches} micro-batches of {part}",
+            "{micro_batches} micro-batches, each {part} of {share} examples",
             "The same gradient, in {micro_batches} passes with smaller products; {sums} to add the gradients up in.",
         ],
         "sqrt": [
@@ -83,7 +85,7 @@ WORDS: Mapping[str, Any] = {
         ],
         "dtype": ["Lower precision: float32", "Half of every array; about 7 digits in place of 16."],
         "machines": [
-            "{machines} machines, {share} examples each",
+            "{machines} machines, each {share} of {batch} examples",
             "The same gradient. Each machine holds all parameters, and sends {sent} of gradients a step if they are "
             "added up around a ring.",
         ],
@@ -91,11 +93,11 @@ WORDS: Mapping[str, Any] = {
     "predicting": {
         "batch": ["Smaller batch: {batch}", "{times} times as many passes for the same examples."],
         "micro_batches": [
-            "{micro_batches} parts of {part}",
+            "{micro_batches} parts, each {part} of {share} examples",
             "The same result, in {micro_batches} passes with smaller products.",
         ],
         "dtype": ["Lower precision: float32", "Half of every array; about 7 digits in place of 16."],
-        "machines": ["{machines} machines, {share} examples each", "Each machine holds all parameters."],
+        "machines": ["{machines} machines, each {share} of {batch} examples", "Each machine holds all parameters."],
     },
     "refused": {
         "batch": "Smaller batch: it is as small as it gets.",

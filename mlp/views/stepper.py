@@ -11,7 +11,7 @@ from mlp.graph import Graph
 from mlp.inputs import one_of, positive
 from mlp.ops import Array
 from mlp.steps import check_graph
-from mlp.text import tuple_of
+from mlp.text import number, tuple_of
 from mlp.views.state import PANELS, state, stops
 from mlp.views.view import View
 
@@ -89,7 +89,12 @@ class Stepper(View):
     def _caption(self) -> str:
         J = float(trace(self.graph, self.arrays())[str(self.graph.objective)])
         return (
-            f"Forward, backward and update in {self._count} stops. Here {self.graph.objective} = {J:.4g}. "
+            f"Forward, backward and update in {self._count} stops. With the numbers it begins with, "
+            f"{self.graph.objective} = {number(J)}."
+        )
+
+    def _legend(self) -> str:
+        return (
             "A filled corner says that a value, or on the way back a cotangent, is there; a dashed border, that "
             "instalments are still to come. Double lines carry cotangents; thick ones, what this stop reads and writes."
         )
@@ -99,8 +104,8 @@ class Stepper(View):
         run = trace(self.graph, self.arrays())
         lines = []
         walk = stops(self.graph)
-        for number, stop in enumerate(walk, 1):
+        for place, stop in enumerate(walk, 1):
             made = [run[run[index].writes[0]] for index in stop.steps]
             shown = "; ".join(tuple_of(array) for array in made if array.size <= 12)
-            lines.append(f"{number} of {len(walk)}, {stop.phase}. {stop.words}" + (f" {shown}" if shown else ""))
+            lines.append(f"{place} of {len(walk)}, {stop.phase}. {stop.words}" + (f" {shown}" if shown else ""))
         return "\n".join(lines)

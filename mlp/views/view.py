@@ -47,11 +47,12 @@ class Island(anywidget.AnyWidget):
         """An inert figure with the picture, and the state beside it, which the book's page script brings to life."""
         told = {**self._told, **self._now()}
         words, still, inline = self._pictures()
+        legend = self._legend() and f'<span class="mlp-legend"> {escape(self._legend())}</span>'
         image = base64.b64encode(still.encode()).decode()
         return (
             f'<figure class="mlp-view" data-view="{told["view"]}" id="{escape(told["name"])}">'
             f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{image}">'
-            f"<figcaption>{escape(self._caption())}</figcaption>"
+            f"<figcaption>{escape(self._caption())}{legend}</figcaption>"
             f'<script type="application/json">{to_json({"state": told, "svg": inline})}</script></figure>'
         )
 
@@ -70,6 +71,10 @@ class Island(anywidget.AnyWidget):
     @abstractmethod
     def _caption(self) -> str:
         """The island's caption."""
+
+    def _legend(self) -> str:
+        """How to read its picture: said with the caption, in a page of the book by the first of a kind only."""
+        return ""
 
 
 class View(Island):

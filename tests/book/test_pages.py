@@ -114,6 +114,21 @@ def test_the_other_pages_work_from_disk(book: Path, browser: Browser, address: s
     visit.page.close()
 
 
+def test_code_of_chapters_fits_into_its_column(book: Path, browser: Browser) -> None:
+    """From 1200 px on the contents stand beside the text, which then has least room for 74 characters of code."""
+    page = browser.new_page(java_script_enabled=False)
+    names = [name for name in toc_pages() if "/api" not in name]  # which have the package's own lines
+    for name in names:
+        page.goto((book / f"{name}.html").as_uri(), wait_until="domcontentloaded")
+        for width in (1200, 1240, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            cut = page.locator("div.highlight pre").evaluate_all(
+                "all => all.filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth).map(e => e.textContent)"
+            )
+            assert cut == [], f"{name} at {width} px"
+    page.close()
+
+
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
 def test_the_summary_sheet_is_one_page_of_paper(book: Path, browser: Browser, paper: str) -> None:
     """All of it, in letters that can be read, and nothing but the sheet."""

@@ -89,3 +89,9 @@ def test_back_and_next_stay_at_the_bottom_of_a_phones_screen(visit: Visit) -> No
             for name in ("Back", "Next"):
                 box = stepper.get_by_role("button", name=name, exact=True).bounding_box()
                 assert box is not None and box["height"] >= 44 and 844 - 60 <= box["y"] + box["height"] <= 844
+
+
+def test_a_page_says_once_how_to_read_the_picture(book: Path) -> None:
+    for name in pages_with_steppers():
+        text = (book / f"{name}.html").read_text("utf-8")
+        assert text.count('class="mlp-legend"') == text.count("A filled corner says") == 1, name

@@ -375,10 +375,18 @@ def test_the_budget_decides(visit: Visit) -> None:
 def test_each_way_out_is_applied_at_a_click_with_its_peak_and_its_cost(opens: Opens) -> None:
     expected: list[tuple[str, dict[str, Any], str]] = [
         ("Smaller batch: 128", {"batch": 128}, "Another gradient, with more noise; 4 times as many steps"),
-        ("8 micro-batches of 64", {"micro_batches": 8}, "The same gradient, in 8 passes with smaller products; 2.1 MB"),
+        (
+            "8 micro-batches, each 64 of 512 examples",
+            {"micro_batches": 8},
+            "The same gradient, in 8 passes with smaller products; 2.1 MB",
+        ),
         ("Checkpoint every 4 layers (√K)", {"policy": "sqrt"}, "to the last bit; 56 % of a forward pass"),
         ("Lower precision: float32", {"dtype": "float32"}, "Half of every array; about 7 digits"),
-        ("4 machines, 128 examples each", {"machines": 4}, "Each machine holds all parameters, and sends 3.15 MB"),
+        (
+            "4 machines, each 128 of 512 examples",
+            {"machines": 4},
+            "Each machine holds all parameters, and sends 3.15 MB",
+        ),
     ]
     visit = opens()
     assert [label for label, _ in visit.ways()] == [label for label, _, _ in expected]
@@ -435,13 +443,49 @@ def test_ways_add_up_where_none_is_enough(opens: Opens) -> None:
     assert visit.button("Undo").get_attribute("aria-disabled") == "true"
 
 
+def test_what_a_way_out_has_changed_can_be_seen(opens: Opens) -> None:
+    for way, label in [("micro-batches, each", "micro-batches"), ("machines, each", "machines")]:
+        visit = opens()
+        assert not visit.field(label).is_visible()
+        visit.button(re.compile(way)).click()
+        assert visit.field(label).is_visible()
+        assert int(visit.field(label).input_value()) > 1
+
+
+def test_a_way_out_that_helps_nothing_says_so(opens: Opens) -> None:
+    """Where parameters are nearly all of it, the sums that micro-batches need take more than they save."""
+    settings = {"depth": 4, "width": 512, "batch": 4, "optimizer": "sgd", "budget": 10_000_000}
+    visit = opens(**settings)
+    worse = next(told for label, told in visit.ways() if "micro-batches" in label)
+    peak = MemoryView(**{**FIRST, **settings, "micro_batches": 4}).peak
+    assert peak > MemoryView(**{**FIRST, **settings}).peak
+    assert worse.startswith(f"Peak {bytes_text(peak)}, ✗ no less than now, ")
+    fits = next(told for label, told in visit.ways() if label.startswith("Lower precision"))
+    assert "no less than now" not in fits
+
+
+def test_counts_are_written_as_people_write_them(opens: Opens) -> None:
+    visit = opens(depth=3, width=64, batch=16_384, budget=800_000, optimizer="sgd")
+    text = visit.find("section").inner_text()
+    assert re.search(r"\d{2,} times as many steps", text) and re.search(r"; \d+ % of|; 0\.\d+ % of", text)
+    assert "e+" not in text and not re.search(r"\b1 (examples|machines|micro-batches)\b", text)
+
+
+@pytest.mark.parametrize(
+    "count", [0, 9_999, 10_000, 999_499, 999_500, 999_500_000 - 1, 999_500_000, 10**12, 4 * 10**13, 10**15]
+)
+def test_bytes_are_written_as_python_writes_them(script: Page, count: int) -> None:
+    assert script.evaluate("count => bytesText(count)", count) == bytes_text(count)
+    assert "e" not in bytes_text(count)
+
+
 def test_prediction_has_fewer_ways_and_no_optimizer(opens: Opens) -> None:
     visit = opens(policy="predict", budget=3_000_000)
     visit.agrees()
     assert not visit.choice("optimizer").is_visible()
     ways = dict(visit.ways())
     assert not any("gradient" in told for told in ways.values())
-    label = next(label for label in ways if "parts of" in label)
+    label = next(label for label in ways if "parts, each" in label)
     visit.button(label).click()
     visit.agrees(micro_batches=int(label.split()[0]))
 
@@ -491,10 +535,10 @@ def test_bad_input_is_refused_where_it_stands(visit: Visit, label: str, text: st
 def test_settings_that_do_not_go_together_are_refused(opens: Opens) -> None:
     visit = opens(batch=8, micro_batches=4)
     visit.field("batch").fill("3")
-    assert "A batch of 3 has no example for each of 4 micro-batches on 1 machines." in visit.complaint
+    assert "micro-batches times machines, 4 × 1, is more than the batch of 3." in visit.complaint
     visit.more()
     visit.field("machines").fill("3")
-    assert "no example for each of 4 micro-batches on 3 machines" in visit.complaint
+    assert "micro-batches times machines, 4 × 3, is more than the batch of 8." in visit.complaint
     visit.agrees()
     visit.choice("policy").select_option("sqrt")
     visit.field("layers").fill("1")

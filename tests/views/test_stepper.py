@@ -14,8 +14,10 @@ import traitlets
 
 import mlp
 from mlp.examples import diamond, running_example
+from mlp.text import number
 from mlp.views import bundle
 from mlp.views.stepper import Stepper
+from tests.views.shipped import mlpbook
 
 
 class Elements(HTMLParser):
@@ -43,11 +45,11 @@ def test_a_stepper_is_an_ipywidget_and_more() -> None:
 
 def test_the_island_is_inert() -> None:
     island = Elements(Stepper(*running_example()).island())
-    assert [tag for tag, _ in island.tags] == ["figure", "img", "figcaption", "script"]
+    assert [tag for tag, _ in island.tags] == ["figure", "img", "figcaption", "span", "script"]
     assert island.tags[0][1] == {"class": "mlp-view", "data-view": "stepper", "id": "stepper"}
     assert "W⁽¹⁾ and x feed" in str(island.tags[1][1]["alt"])
     assert str(island.tags[1][1]["src"]).startswith("data:image/svg+xml;base64,")
-    assert island.tags[3][1] == {"type": "application/json"}
+    assert island.tags[4][1] == {"type": "application/json"}
 
 
 def test_the_island_holds_what_the_widget_holds() -> None:
@@ -58,6 +60,33 @@ def test_the_island_holds_what_the_widget_holds() -> None:
     assert told["state"]["show"] == ["graph", "memory"]
     assert told["state"]["values"]["W1"] == values["W1"].tolist()
     ET.fromstring(told["svg"])
+
+
+def test_a_page_says_once_how_to_read_the_picture() -> None:
+    class App:
+        def add_js_file(self, name: str, **more: str) -> None:
+            pass
+
+        add_css_file = add_js_file
+
+    graph, values = running_example()
+    islands = [Stepper(graph, values, name=name).island() for name in ("one", "two", "three")]
+    context = {"body": "<p>between</p>".join(islands)}
+    mlpbook().wake_islands(App(), "page", "page.html", context, None)
+    body = context["body"]
+    assert body.count("A filled corner says") == 1 < body.count("Forward, backward and update") == 3
+    assert body.index("A filled corner says") < body.index('id="two"')
+    assert body.count("<p>between</p>") == 2 and body.count("<figcaption>") == body.count("</figcaption>") == 3
+
+
+def test_the_caption_stays_true_when_numbers_change() -> None:
+    """It is not written again when a reader edits them: so it says which numbers it is about."""
+    graph, values = running_example()
+    view = Stepper(graph, values)
+    assert "With the numbers it begins with, J = 3.5." in view.island() and "Here" not in view.island()
+    view.values = values | {"x": np.array([[4.0], [2.0], [-1.0]])}
+    J, _ = mlp.value_and_grad(graph, view.arrays())
+    assert f"With the numbers it begins with, J = {number(J)}." in view.island()
 
 
 def test_the_text_walks_all_the_way() -> None:

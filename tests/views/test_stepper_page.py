@@ -1004,6 +1004,76 @@ def test_on_a_phone_a_number_is_changed_by_a_sheet(opens: Opens) -> None:
     assert not sheet.is_visible()
 
 
+def test_a_phone_that_is_turned_gets_its_keyboard_back(opens: Opens) -> None:
+    """Where there is room for the fields there is no sheet, and without either nothing could be written."""
+    visit = opens(Stepper(GRAPH, VALUES, name="turned").island(), look="phone", touch=True)
+    visit.find(".mlp-panel-numbers summary").tap()
+    entry = visit.find(".mlp-panel-numbers").get_by_label("x row 1, column 1", exact=True)
+    for width, height, mode in [(844, 390, "decimal"), (390, 844, "none"), (844, 390, "decimal")]:
+        visit.page.set_viewport_size({"width": width, "height": height})
+        visit.settle()
+        entry.tap()
+        assert entry.evaluate("e => e.inputMode") == mode
+        assert visit.find(".mlp-sheet").is_visible() == (mode == "none")
+
+
+CUT = """() => [...document.querySelectorAll(".mlp-ui input:not([type=range])")]
+  .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth).map(e => [e.ariaLabel, e.value])"""
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_no_field_cuts_its_number(opens: Opens, look: str) -> None:
+    visit = opens(Stepper(GRAPH, VALUES, name="cut").island(), look=look)
+    visit.open_all()
+    for text in ("−0.995", "−12.3456", "1e-300", "0.1"):
+        visit.entry("W1", 1, 1).fill(text)
+        assert visit.page.evaluate(CUT) == []
+    visit.find(".mlp-more").get_by_label("learning rate η").fill("0.0123456")
+    assert visit.page.evaluate(CUT) == []
+    for _ in range(3):
+        visit.go(13)
+        visit.button("Update, and step again").click()
+        assert visit.page.evaluate(CUT) == []
+        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_a_field_shows_six_digits_and_all_of_them_to_who_writes_in_it(visit: Visit) -> None:
+    entry = visit.entry("W1", 1, 1)
+    entry.fill("0.1234567890123")
+    visit.find(".mlp-next").focus()
+    assert entry.input_value() == "0.123457"
+    entry.focus()
+    assert entry.input_value() == "0.1234567890123"  # nothing was lost, and nothing is by going there
+    visit.find(".mlp-next").focus()
+    visit.page.locator("#elsewhere").focus()
+    while visit.page.evaluate("document.activeElement.ariaLabel") != "W⁽¹⁾ row 1, column 1":
+        visit.page.keyboard.press("Shift+Tab")
+    visit.page.keyboard.type("0.1234567890123")  # what was there is replaced, as in every field reached by Tab
+    visit.find(".mlp-next").focus()
+    assert f"J = {number(objective(with_entry('W1', 1, 1, 0.1234567890123)), 5)};" in visit.changes
+
+
+def test_forced_colours_leave_what_only_a_background_or_a_clear_border_says(opens: Opens) -> None:
+    visit = opens(Stepper(GRAPH, VALUES, show=PANELS, step=8, name="forced").island())
+    visit.page.emulate_media(forced_colors="active")
+    visit.settle()
+    colours = """s => [...document.querySelectorAll(s)].map(e => {
+      const c = getComputedStyle(e);
+      return [c.backgroundColor, c.backgroundImage, c.borderBottomColor].join(); })"""
+    lives = {state: visit.page.evaluate(colours, f".mlp-life.mlp-{state}")[0] for state in ("kept", "later", "freed")}
+    assert len(set(lives.values())) == 3
+    now, *others = (visit.page.evaluate(colours, s)[0] for s in (".mlp-phase[aria-current]", ".mlp-phase-forward"))
+    assert now not in others
+    ground, ink = visit.find(".mlp-says").evaluate(
+        "e => [getComputedStyle(e.parentNode).backgroundColor, getComputedStyle(e).color]"
+    )
+    lines = visit.page.evaluate(
+        "[...document.querySelectorAll('.mlp-stepper .mlp-outline, .mlp-stepper .mlp-label')].filter(e => "
+        "e.checkVisibility()).map(e => [getComputedStyle(e).stroke, getComputedStyle(e).fill])"
+    )
+    assert ground != ink and all(set(line) - {"none", ground} for line in lines)
+
+
 @pytest.mark.parametrize("position", [0, 6, 12])
 def test_on_a_phone_whatever_has_the_focus_can_be_seen(opens: Opens, position: int) -> None:
     """By the keyboard through everything, all panels open: never off the screen, under the bar or under the sheet."""

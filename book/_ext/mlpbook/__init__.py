@@ -79,15 +79,26 @@ def use_current_roles(app: Sphinx, page: str, template: str, context: dict[str, 
 ISLAND = re.compile(
     r'(<figure class="mlp-view"[^>]*>)<img [^>]*>(.*?)<script type="application/json">(.*?)</script>', re.S
 )
+LEGEND = re.compile(r'<span class="mlp-legend">.*?</span>', re.S)
 
 
 def wake_islands(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Give a page's views their script, and put their pictures inline, where they follow light and dark."""
+    """Give a page's views their script, and put their pictures inline, where they follow light and dark.
+
+    How to read a kind of picture is said under the first of them.
+    """
     if 'class="mlp-view"' not in context.get("body", ""):
         return
 
+    said: set[str] = set()
+
     def inline(match: re.Match[str]) -> str:
         figure, caption, data = match.groups()
+        legend = LEGEND.search(caption)
+        if legend and legend[0] in said:
+            caption = caption.replace(legend[0], "")
+        elif legend:
+            said.add(legend[0])
         island = json.loads(data)
         picture = island.pop("svg")
         return f'{figure}{picture}{caption}<script type="application/json">{to_json(island)}</script>'

@@ -25,17 +25,12 @@ class ChainRuleView {
     const attributes = { class: "mlp-ui mlp-chain-rule", role: "group", "aria-label": label };
     const top = element("div", { class: "mlp-settings" }, this.choice.element, this.scene.controls);
     place.replaceChildren(element("div", attributes, top, this.scene.element, this.numbers.element, this.status));
-    this.listeners = {
-      "change:chosen": () => this.choose(model.get("chosen")),
-      "change:stage": () => this.go(model.get("stage")),
-      "change:values": () => this.takeValues(),
-    };
-    for (const [event, listener] of Object.entries(this.listeners)) model.on(event, listener);
+    this.end = follow(model, {
+      chosen: () => this.choose(model.get("chosen")),
+      stage: () => this.go(model.get("stage")),
+      values: () => this.lab.takeFrom(model) && this.draw(),
+    });
     this.draw();
-  }
-
-  end() {
-    for (const [event, listener] of Object.entries(this.listeners)) this.model.off(event, listener);
   }
 
   get J() {
@@ -77,11 +72,6 @@ class ChainRuleView {
     this.draw(before);
   }
 
-  takeValues() {
-    const nested = this.model.get("values");
-    if (JSON.stringify(nested) !== JSON.stringify(this.lab.nested()) && this.lab.take(nested) === null) this.draw();
-  }
-
   tell(traits) {
     for (const [trait, value] of Object.entries(traits)) this.model.set(trait, value);
     this.model.save_changes();
@@ -96,8 +86,7 @@ class ChainRuleView {
 }
 
 VIEWS["chain-rule"] = (model, place, told) => {
-  const view = new ChainRuleView(model, place, told);
-  return () => view.end();
+  return new ChainRuleView(model, place, told).end;
 };
 
 /** "∂o/∂W⁽²⁾". */
@@ -154,8 +143,8 @@ function pathsOf(view) {
     const paths = view.told.ways[chosen];
     const slopes = paths.map((path) => path.map((edge) => takenBack(lab, edge, unitOf(lab, edge)).data[0]));
     list.replaceChildren(...paths.map((path, k) => pathOf(view, path, slopes[k])));
-    less.setAttribute("aria-disabled", String(stage === 0));
-    more.setAttribute("aria-disabled", String(stage === most));
+    switchOff(less, stage === 0);
+    switchOff(more, stage === most);
     write(place, `${stage} of ${most} factors`);
     const words = stage < most ? factorWords(view, paths, slopes) : totalWords(view, paths, slopes);
     write(total, stage < most ? `Start at ${J} and multiply by one factor after the other, towards ${unicodeName(chosen)}.` : words);
@@ -325,8 +314,7 @@ function jacobianTable(lab, { output, source, matrix, rows, columns }, isFolded)
     const cells = Array.from({ length: across }, (_, l) => cell(matrix.data[k * columns + l]));
     return element("tr", {}, element("th", { scope: "row" }, label), ...cells);
   });
-  const head = element("tr", {}, element("td"), ...names(source, across).map((label) => element("th", { scope: "col" }, label)));
-  const table = element("table", { class: "mlp-heat" }, element("caption", { class: "mlp-unseen" }, caption), element("thead", {}, head), element("tbody", {}, ...body));
+  const table = element("table", { class: "mlp-heat" }, element("caption", { class: "mlp-unseen" }, caption), headOfTable(["", ...names(source, across)]), element("tbody", {}, ...body));
   const cut = isCut ? ` Shown: the first ${down} rows and ${across} columns.` : "";
   return element("div", { class: "mlp-array" }, element("p", { class: "mlp-caption" }, element("strong", {}, edgeText(output, source)), ` ${rows}×${columns}.${cut}`), scrollBox(caption, {}, table));
 }
@@ -351,13 +339,12 @@ function costTable({ stage }, { matrix, rows, columns, filled, work, dense, spar
     const current = k === stage ? { "aria-current": "true", class: "mlp-chosen" } : {};
     return element("tr", current, element("th", { scope: "row" }, `${k + 1}. ${STAGES[k]}`), ...texts.map((text) => element("td", {}, text)));
   };
-  const heads = ["Stage", "Jacobian held", "Multiplications", "Result"].map((text) => element("th", { scope: "col" }, text));
-  return element("table", {}, element("caption", { class: "mlp-unseen" }, "What each stage takes"), element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...lines.map(row)));
+  return element("table", {}, element("caption", { class: "mlp-unseen" }, "What each stage takes"), headOfTable(["Stage", "Jacobian held", "Multiplications", "Result"]), element("tbody", {}, ...lines.map(row)));
 }
 
 /** A number of bytes, exact below 10 kB, as mlp/text.py writes it. */
 function bytesText(count) {
   if (count < 10_000) return `${count.toLocaleString("en")} B`;
-  const [unit, size] = count < 999_500 ? ["kB", 1e3] : count < 999_500_000 ? ["MB", 1e6] : ["GB", 1e9];
-  return `${format(count / size, 3)} ${unit}`;
+  const power = [1, 2, 3, 4].find((k) => count < 999.5 * 1e3 ** k) ?? 5;
+  return `${format(count / 1e3 ** power, 3)} ${" kMGTP"[power]}B`;
 }

@@ -84,6 +84,16 @@ function choice(label, options, onchange) {
   return { element: element("span", { class: "mlp-setting" }, element("label", { for: id }, label), select), select };
 }
 
+/** Switch a control off or on; not by `disabled`, which would drop the focus. */
+function switchOff(control, isOff) {
+  control.setAttribute("aria-disabled", String(isOff));
+}
+
+/** The head of a table; a corner without a word is no head. */
+function headOfTable(words) {
+  return element("thead", {}, element("tr", {}, ...words.map((word) => (word ? element("th", { scope: "col" }, word) : element("td")))));
+}
+
 /** A box in which wide things scroll sideways; it takes the focus only while there is something to scroll. */
 function scrollBox(label, attributes, ...children) {
   const box = element("div", { role: "group", "aria-label": label, ...attributes }, ...children);
@@ -336,6 +346,14 @@ function exactText(number) {
   return String(number).replace("-", "−");
 }
 
+/** The same where nobody writes: of many digits, six. */
+function shortText(number) {
+  const text = exactText(number);
+  return text.length > SHORT ? format(number, 6) : text;
+}
+
+const [SHORT, WIDEST] = [8, 12]; // characters: a field shows so many as they are, and is at most so wide
+
 /**
  * A field for a number. `take(number)` returns null, or the reason why it does not want it; then the last good value
  * stays, and comes back when the field is left. `complain(reason or null)` says it where the field stands.
@@ -351,23 +369,32 @@ function numberField(label, take, complaint, attributes = {}) {
     "aria-describedby": complaint.element.id,
     ...attributes,
     oninput: () => {
+      fit();
       const { number, reason } = readNumber(input.value);
       const refusal = reason ?? take(number);
       complaint.say(refusal && `${label}: ${refusal} It stays ${exactText(good)}.`);
       mark(refusal !== null);
       if (refusal === null) good = number;
     },
+    onfocus: () => put(exactText(good)) && input.select(), // as it is where a field is reached by Tab
     onblur: () => {
-      input.value = exactText(good);
+      put(shortText(good));
       mark(false);
     },
   });
+  const fit = () => input.style.setProperty("--chars", Math.min(input.value.length, WIDEST));
+  /** Write a number into the field; whether it is another text. */
+  const put = (text) => {
+    if (input.value === text) return false;
+    input.value = text;
+    fit();
+    return true;
+  };
   const mark = (isWrong) => (isWrong ? input.setAttribute("aria-invalid", "true") : input.removeAttribute("aria-invalid"));
   const show = (number) => {
     good = number;
-    if (document.activeElement !== input || readNumber(input.value).number !== number) {
-      if (input.getAttribute("aria-invalid") !== "true") input.value = exactText(number);
-    }
+    if (document.activeElement !== input) put(shortText(number));
+    else if (readNumber(input.value).number !== number && input.getAttribute("aria-invalid") !== "true") put(exactText(number));
   };
   return { element: input, show };
 }
@@ -434,6 +461,17 @@ function renderView(model, place) {
     place.replaceChildren(element("p", { class: "mlp-message", role: "status" }, `${reason} It stays a picture here.`));
     return () => {};
   }
+}
+
+/** Listen to traits of a model, until the returned function is called. */
+function follow(model, listeners) {
+  const each = (what) => Object.entries(listeners).forEach(([trait, listener]) => model[what](`change:${trait}`, listener));
+  each("on");
+  return () => each("off");
+}
+
+function isSame(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** A model without a kernel: it keeps what it is given, and tells those who asked. */

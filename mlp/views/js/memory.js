@@ -290,26 +290,27 @@ VIEWS.memory = (model, place, told) => {
   const view = { told, settings: model.get("settings") ?? told.settings, past: [], say, change, undo, account, where };
   const reason = refusal(view.settings);
   if (reason) throw new RangeError(`The data of this view is damaged. ${reason}`);
-  const status = element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
+  const status = liveRegion();
   const parts = [memoryHeadOf, memorySettingsOf, memoryChartOf, waysOutOf].map((make) => make(view));
   const attributes = { class: "mlp-ui mlp-memory", role: "group", "aria-label": "Memory of a training step" };
   view.toUndo = () => parts[0].undo.focus();
   place.replaceChildren(element("div", attributes, ...parts.map((part) => part.element), status));
-  model.on("change:settings", takeSettings);
+  const unfollow = follow(model, { settings: takeSettings });
   redraw();
   return () => {
     clearTimeout(timer);
     parts.forEach((part) => part.end?.());
-    model.off("change:settings", takeSettings);
+    unfollow();
   };
 };
 
-function filled(text, slots) {
-  return text.replace(/{(\w+)}/g, (_, slot) => slots[slot]);
+/** A count of what is not always whole: rounded, and exact to two digits below 10. */
+function countText(count) {
+  return count < 10 ? format(count, 2) : Math.round(count).toLocaleString("en");
 }
 
-function isSame(one, other) {
-  return JSON.stringify(one) === JSON.stringify(other);
+function filled(text, slots) {
+  return text.replace(/{(\w+)}/g, (_, slot) => slots[slot]);
 }
 
 /** How many examples one pass takes. */
@@ -336,14 +337,16 @@ function memoryHeadOf(view) {
     write(where, `at ${view.peak.where}${part < settings.batch ? view.say("part", { ...settings, part }) : ""}`);
     write(verdict, view.verdict);
     verdict.classList.toggle("mlp-wrong", stop !== null);
-    undo.setAttribute("aria-disabled", String(!past.length)); // not `disabled`, which would drop the focus
-    reset.setAttribute("aria-disabled", String(isSame(settings, told.settings)));
+    switchOff(undo, !past.length);
+    switchOff(reset, isSame(settings, told.settings));
   };
   const row = element("div", { class: "mlp-top" }, peak, where, element("span", { class: "mlp-links" }, undo, reset));
   return { element: element("div", {}, row, verdict), draw, undo };
 }
 
 // --- its settings ----------------------------------------------------------------------------------------------------
+
+const FOLDED = ["activation", "weight_decay", "bias", "micro_batches", "machines"];
 
 function memorySettingsOf(view) {
   const { limits, choices, words, settings } = view.told;
@@ -386,8 +389,11 @@ function memorySettingsOf(view) {
   const optimizer = pick("optimizer");
   const main = [pick("policy"), segment, optimizer, pick("dtype")];
   const more = [pick("activation"), tick("weight_decay", "weight decay", settings.weight_decay || 1e-4, 0), tick("bias", "bias", true, false), count("micro_batches", "micro-batches"), count("machines", "machines")];
+  let drawn = settings;
   const draw = () => {
     for (const part of [...dials, ...main, ...more]) part.draw();
+    if (FOLDED.some((key) => view.settings[key] !== drawn[key])) folded.open = true; // a way out has changed it
+    drawn = view.settings;
     segment.element.hidden = view.settings.policy !== "every";
     optimizer.element.hidden = view.settings.policy === "predict"; // which trains nothing
   };
@@ -421,8 +427,7 @@ function memoryChartOf(view) {
   const swatch = (kind) => drawn("svg", { class: "mlp-swatch", "aria-hidden": "true" }, drawn("rect", { width: 20, height: 14, fill: `url(#${ids[kind]})`, class: `mlp-kind-${KINDS[kind]}` }));
   const row = (kind, ...name) => element("tr", {}, element("th", { scope: "row" }, ...name), ...cells[kind]);
   const rows = [...STACK].reverse().map((kind) => row(kind, swatch(kind), ` ${KINDS[kind]} `, element("small", {}, view.told.words[KINDS[kind]])));
-  const head = element("tr", {}, element("td"), ...["here", "at the peak"].map((text) => element("th", { scope: "col" }, text)));
-  const table = element("table", { class: "mlp-facts" }, element("caption", { class: "mlp-unseen" }, "Bytes by kind"), element("thead", {}, head), element("tbody", {}, ...rows, row(KINDS.length, "alive")));
+  const table = element("table", { class: "mlp-facts" }, element("caption", { class: "mlp-unseen" }, "Bytes by kind"), headOfTable(["", "here", "at the peak"]), element("tbody", {}, ...rows, row(KINDS.length, "alive")));
   let width = 0;
   const draw = () => {
     const { found: { events, peak }, look } = view;
@@ -520,7 +525,7 @@ function wayOutOf(view, { label, change, peak, cost }) {
     view.toUndo(); // the button itself is gone
   };
   const over = peak - view.settings.budget;
-  const result = view.say(over > 0 ? "over" : "under", { peak: bytesText(peak), over: bytesText(over) });
+  const result = view.say(peak >= view.found.peak.total ? "worse" : over > 0 ? "over" : "under", { peak: bytesText(peak), over: bytesText(over) });
   return element("li", {}, button(label, apply), element("span", {}, element("strong", {}, result), cost));
 }
 
@@ -568,8 +573,8 @@ function waysOut(view) {
       k,
       part: partOf(after),
       share: Math.ceil(batch / after.machines),
-      times: format(batch / after.batch, 2),
-      extra: format(100 * extraOf(pass, graph), 2),
+      times: countText(batch / after.batch),
+      extra: countText(100 * extraOf(pass, graph)),
       sums: bytesText(weights),
       sent: bytesText(sent),
     };

@@ -28,15 +28,17 @@ class OneWeightView {
     const stage = element("div", { class: "mlp-stage" }, mover, weights);
     const attributes = { class: "mlp-ui mlp-one-weight", role: "group", "aria-label": `One weight of ${this.J}` };
     place.replaceChildren(element("div", attributes, head, stage, ways, this.status));
-    this.listeners = { "change:chosen": () => this.choose(this.find(model.get("chosen"))), "change:values": () => this.takeValues() };
-    for (const [event, listener] of Object.entries(this.listeners)) model.on(event, listener);
+    this.unfollow = follow(model, {
+      chosen: () => this.choose(this.find(model.get("chosen"))),
+      values: () => this.lab.takeFrom(model) && this.redraw(true),
+    });
     this.redraw();
   }
 
   end() {
     this.parts.forEach((part) => part.end?.());
     clearTimeout(this.timer);
-    for (const [event, listener] of Object.entries(this.listeners)) this.model.off(event, listener);
+    this.unfollow();
   }
 
   get J() {
@@ -101,11 +103,6 @@ class OneWeightView {
     this.say();
   }
 
-  takeValues() {
-    const nested = this.model.get("values");
-    if (JSON.stringify(nested) !== JSON.stringify(this.lab.nested()) && this.lab.take(nested) === null) this.redraw(true);
-  }
-
   tell(trait, value) {
     this.model.set(trait, value);
     this.model.save_changes();
@@ -150,7 +147,7 @@ function objectiveOf(view) {
     const { isEdited, bookJ, result } = view.lab;
     now.textContent = `${view.J} = ${format(result.J, 5)}`;
     book.textContent = isEdited ? `The book's numbers give ${format(bookJ, 5)}.` : "";
-    back.setAttribute("aria-disabled", String(!isEdited)); // not `disabled`, which would drop the focus
+    switchOff(back, !isEdited);
   };
   return { element: element("p", { class: "mlp-top" }, now, book, back), draw };
 }

@@ -117,7 +117,7 @@ function orderOf({ steps, needs, start }, changed, say) {
   }
   const draw = () => {
     arrange(list, order);
-    order.forEach(({ controls }, k) => controls.forEach((control, side) => control.setAttribute("aria-disabled", String(k === (side ? order.length - 1 : 0)))));
+    order.forEach(({ controls }, k) => controls.forEach((control, side) => switchOff(control, k === (side ? order.length - 1 : 0))));
   };
   const judge = () => {
     const early = order.flatMap(({ k, label }, at) => {

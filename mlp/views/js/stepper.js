@@ -84,6 +84,12 @@ class Lab {
     }
   }
 
+  /** The values that Python has set: whether they are new, and were taken. */
+  takeFrom(model) {
+    const nested = model.get("values");
+    return !isSame(nested, this.nested()) && this.take(nested) === null;
+  }
+
   setEntry(name, index, number) {
     return this.propose({ values: { ...this.values, [name]: withEntry(this.values[name], index, number) } });
   }
@@ -330,8 +336,6 @@ class StepperView {
   }
 
   listen() {
-    this.onStep = () => this.model.get("step") !== this.step && this.go(this.model.get("step"));
-    this.onValues = () => this.takeValues();
     this.onHash = () => {
       const stop = this.stopCalled(addressedStop(this.told.name));
       if (stop < 0) return;
@@ -339,8 +343,10 @@ class StepperView {
       this.root.scrollIntoView();
       this.root.focus({ preventScroll: true });
     };
-    this.model.on("change:step", this.onStep);
-    this.model.on("change:values", this.onValues);
+    this.unfollow = follow(this.model, {
+      step: () => this.model.get("step") !== this.step && this.go(this.model.get("step")),
+      values: () => this.lab.takeFrom(this.model) && this.redraw(),
+    });
     if (this.model.get("inPage")) addEventListener("hashchange", this.onHash);
     this.root.addEventListener("keydown", (event) => this.key(event));
   }
@@ -349,8 +355,7 @@ class StepperView {
     this.pause();
     clearTimeout(this.checkTimer);
     clearTimeout(this.sayTimer);
-    this.model.off("change:step", this.onStep);
-    this.model.off("change:values", this.onValues);
+    this.unfollow();
     removeEventListener("hashchange", this.onHash);
   }
 
@@ -452,12 +457,6 @@ class StepperView {
     this.sayTimer = setTimeout(() => {
       this.say([changesText(this.lab) || "The book's numbers.", this.stop.phase === "update" && this.made].filter(Boolean).join(" "));
     }, CHANGE_SAID_AFTER);
-  }
-
-  takeValues() {
-    const nested = this.model.get("values");
-    if (JSON.stringify(nested) === JSON.stringify(this.lab.nested())) return;
-    if (this.lab.take(nested) === null) this.redraw();
   }
 
   /** Change one entry; until the reader goes on, the picture shows what that can reach. */
@@ -567,7 +566,7 @@ function controlsOf(view) {
     list.value = scrubber.value = view.step;
     scrubber.setAttribute("aria-valuetext", `${view.step + 1} of ${view.count}, ${phase}: ${title}`);
     for (const [control, isOff] of [[first, view.step === 0], [back, view.step === 0], [next, isLast(view)], [last, isLast(view)]]) {
-      control.setAttribute("aria-disabled", String(isOff)); // not `disabled`, which would drop the focus
+      switchOff(control, isOff);
     }
     const isPlaying = view.timer !== null;
     write(sign, isPlaying ? "❚❚" : "▶");
@@ -1014,7 +1013,9 @@ function changeable(view, number, complaint, attributes, onfocus) {
     onfocus?.(); // may open something above the field
     view.sheet.choose(number, field.element);
   });
-  if (matchMedia(`(pointer: coarse) and ${NARROW}`).matches) field.element.inputMode = "none";
+  const quiet = () => (field.element.inputMode = matchMedia(`(pointer: coarse) and ${NARROW}`).matches ? "none" : "decimal");
+  field.element.addEventListener("pointerdown", quiet); // again: a phone may have been turned
+  quiet();
   return field;
 }
 
@@ -1341,7 +1342,7 @@ function memoryPanel(view) {
     "table",
     { class: "mlp-ledger" },
     element("caption", {}, "Every array from birth to release, if only what backward still reads is kept"),
-    element("thead", {}, element("tr", {}, ...["array", "life", "now"].map((name) => element("th", { scope: "col" }, name)))),
+    headOfTable(["array", "life", "now"]),
     body,
   );
   let [drawn, rows] = [null, null];
@@ -1457,7 +1458,7 @@ function checkPanel(view) {
     const { lab } = view;
     for (const node of buttons) {
       node.setAttribute("aria-pressed", String(node.dataset.mistake === lab.broken));
-      node.setAttribute("aria-disabled", String(node.dataset.mistake === "hasty_order" && !isHastyPossible(lab)));
+      switchOff(node, node.dataset.mistake === "hasty_order" && !isHastyPossible(lab));
     }
     verdict.classList.toggle("mlp-wrong", !lab.check.ok);
     write(verdict, verdictText(lab));
@@ -1494,12 +1495,11 @@ function checkTable({ check, graph }) {
     const numbers = [gradient, slope].map((number) => element("td", {}, number === null ? "–" : format(number, 6)));
     return element("tr", { class: ok ? null : "mlp-wrong" }, element("th", { scope: "row" }, unicodeCotangent(graph, name)), ...numbers, element("td", {}, index === null ? "–" : format(error, 2)), element("td", {}, verdict));
   };
-  const heads = ["", "backward says", "nudging says", "relative error", "verdict"].map((text) => (text ? element("th", { scope: "col" }, text) : element("td")));
   return element(
     "table",
     { class: "mlp-facts" },
     element("caption", {}, "The worst entry of each cotangent, in the order of backward"),
-    element("thead", {}, element("tr", {}, ...heads)),
+    headOfTable(["", "backward says", "nudging says", "relative error", "verdict"]),
     element("tbody", {}, ...Object.entries(check.checks).map(row)),
   );
 }

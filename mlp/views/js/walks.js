@@ -26,7 +26,7 @@ VIEWS.walks = (model, place, told) => {
     chosen.select.value = plan.name;
     furnished(slider, { max: last, "aria-valuetext": run.words }, []);
     slider.value = at;
-    ends.forEach((end, side) => end.setAttribute("aria-disabled", String(at === side * last)));
+    ends.forEach((end, side) => switchOff(end, at === side * last));
     write(words, run.words);
     const now = plan.runs.slice(0, at + 1);
     picture.replaceChildren(...["forward", "backward"].map((phase) => element("ol", { "data-phase": phase, "aria-label": phase }, ...told.layers.map((label, k) => {
@@ -36,7 +36,6 @@ VIEWS.walks = (model, place, told) => {
     }))));
   };
   place.replaceChildren(element("div", { class: "mlp-ui mlp-walks" }, bar, slider, picture, words));
-  for (const trait of ["plan", "run"]) model.on(`change:${trait}`, draw);
   draw();
-  return () => ["plan", "run"].forEach((trait) => model.off(`change:${trait}`, draw));
+  return follow(model, { plan: draw, run: draw });
 };
