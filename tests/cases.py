@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from hypothesis import settings
@@ -15,6 +17,16 @@ from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Op, Vjp
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.integers(1, 7)
+
+
+# Every activation once more, as a formula of z and of the module that computes it: NumPy, or autograd in its place.
+FORMULAS: dict[str, Callable[[Any, Array], Array]] = {
+    "identity": lambda xp, z: z,
+    "relu": lambda xp, z: xp.where(z > 0, z, 0.0),
+    "tanh": lambda xp, z: xp.sinh(z) / xp.cosh(z),
+    "sigmoid": lambda xp, z: 1 / (1 + xp.exp(-z)),
+    "gelu": lambda xp, z: 0.5 * z * (1 + xp.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z))),
+}
 
 
 def examples(count: int) -> settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import autograd
 import autograd.numpy as anp
@@ -17,6 +18,7 @@ from mlp.examples import diamond, running_example
 from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array
 from mlp.steps import POLICIES, cotangent_name
 from tests.cases import (
+    FORMULAS,
     OWN_TABLE,
     SEEDS,
     examples,
@@ -57,16 +59,8 @@ def assert_same(a: Mapping[str, Array], b: Mapping[str, Array]) -> None:
 
 # --- the source text, in closed form --------------------------------------------------------------------------------
 
-DERIVATIVE: dict[str, Callable[[Array], Array]] = {
-    "identity": lambda z: np.ones_like(z),
-    "relu": lambda z: (z > 0).astype(z.dtype),
-    "tanh": lambda z: 1 / np.cosh(z) ** 2,
-    "sigmoid": lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2,
-    "gelu": lambda z: (
-        0.5 * (1 + np.tanh(C * (z + K * z**3))) + 0.5 * z / np.cosh(C * (z + K * z**3)) ** 2 * C * (1 + 3 * K * z**2)
-    ),
-}
-C, K = np.sqrt(2 / np.pi), 0.044715
+ACTIVATE = {name: partial(formula, anp) for name, formula in FORMULAS.items()}
+DERIVATIVE = {name: autograd.elementwise_grad(formula) for name, formula in ACTIVATE.items()}
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -113,14 +107,6 @@ def test_the_column_of_gradients_with_biases_and_a_batch(activation: str, loss: 
 
 
 # --- an outside oracle ----------------------------------------------------------------------------------------------
-
-ACTIVATE = {
-    "identity": lambda z: z,
-    "relu": lambda z: anp.where(z > 0, z, 0.0),
-    "tanh": anp.tanh,
-    "sigmoid": lambda z: 1 / (1 + anp.exp(-z)),
-    "gelu": lambda z: z * (0.5 + 0.5 * anp.tanh(C * (z + K * z * z * z))),
-}
 
 
 def log_sum_exp(o: Array) -> Array:
