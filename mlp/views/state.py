@@ -24,7 +24,7 @@ from mlp.draw import layout
 from mlp.draw.labels import unicode_name
 from mlp.engine import value_and_grad
 from mlp.graph import Equation, Graph
-from mlp.ops import ACTIVATIONS, LOSSES, OWN, Array, Shape
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array, Shape
 from mlp.steps import Step, cotangent_name, schedule
 
 FORMAT, VERSION = "mlp-view", 1
@@ -418,10 +418,15 @@ def head(graph: Graph, values: Mapping[str, Array], *, view: str, name: str) -> 
     Raises
     ------
     TypeError, ValueError, FloatingPointError
-        As `value_and_grad`, which is run once to check the values; for a name that no address could hold.
+        As `value_and_grad`, which is run once to check the values; for a name that no address could hold; for an
+        operator of one's own, which the page has no rules for.
     """
     told = who(view, name)
     value_and_grad(graph, values)
+    own = [equation for equation in graph.equations if graph.table[equation.op] is not OPS.get(equation.op)]
+    if own:
+        has = "graph: expected operators of mlp.ops.OPS, as a view computes by rules of its own, one for each of these"
+        raise ValueError(f"{has}; received another '{own[0].op}' in '{own[0]}'")
     return {
         **told,
         "graph": json.loads(graph.to_json()),

@@ -236,6 +236,21 @@ def test_numbers_that_are_not_finite_never_get_into_a_state() -> None:
         to_json({"J": float("nan")})
 
 
+def test_an_operator_that_the_page_has_no_rules_for_is_refused() -> None:
+    plain, values = running_example(activation="tanh")
+    given = [plain.variables[name] for name in plain.given]
+    other = [Equation("softplus", e.inputs, e.output) if e.op == "tanh" else e for e in plain.equations]
+    steeper = OWN_TABLE | {"tanh": replace(OWN_TABLE["tanh"], gain=2.0)}  # an operator of that name, but not that one
+    for op, graph in (
+        ("softplus", Graph(given, other, table=OWN_TABLE)),
+        ("tanh", Graph(given, plain.equations, table=steeper)),
+    ):
+        for view in (mlp.Stepper, mlp.OneWeight, mlp.ChainRule):
+            with pytest.raises(ValueError, match=rf"graph: expected operators of mlp\.ops\.OPS.* '{op}' in 'h = {op}"):
+                view(graph, values)
+    assert mlp.Stepper(Graph(given, plain.equations, table=OWN_TABLE), values).step == 0
+
+
 def test_a_graph_without_an_objective_cannot_be_stepped() -> None:
     graph = Graph([Variable("x", (3, 1)), Variable("W", (2, 3))], [Equation("matmul", ("W", "x"), "z")])
     with pytest.raises(ValueError, match="objective: expected"):
