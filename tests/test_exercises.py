@@ -495,6 +495,13 @@ def test_sizes_differ_so_that_nothing_fits_by_accident(name: str) -> None:
         assert not shapes or sizes
 
 
+class Refusing:
+    """As a tensor of some framework that does not give away its numbers."""
+
+    def __array__(self, *args: Any) -> Any:
+        raise RuntimeError("detach it first")
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -512,6 +519,9 @@ def test_sizes_differ_so_that_nothing_fits_by_accident(name: str) -> None:
         (lambda x, y, W1, W2, lam: ..., "is `return` missing?"),
         (lambda x, y, W1, W2, lam: W2 @ x, "your function raised ValueError"),
         (lambda x, y, W1, W2, lam: "W1", "expected numbers, received str"),
+        (lambda x, y, W1, W2, lam: W1 + 1j, "expected numbers, received complex128 numbers"),
+        (lambda x, y, W1, W2, lam: "3", "expected numbers, received str"),
+        (lambda x, y, W1, W2, lam: Refusing(), "expected numbers, received Refusing"),
         (lambda x, y, W1, W2, lam: W1 * np.nan, "received NaN"),
         (lambda x, y, W1, W2, lam: W1 / 0, "received an infinite number"),
         (lambda x, y, W1, W2, lam: 0 * W1, "it is 0 throughout"),
@@ -582,6 +592,8 @@ def test_several_results_come_as_a_tuple_a_list_or_a_dict() -> None:
     ).ok
     assert "expected 3 things, z, h, o; received 2 things" in told(check("forward", lambda *args: forward(*args)[:2]))
     assert "received one ndarray" in told(check("forward", lambda *args: forward(*args)[0]))
+    part = "h: expected numbers, received NoneType."
+    assert part in told(check("forward", lambda *args: (forward(*args)[0], None, forward(*args)[2])))
     assert "received a dict of z" in told(check("forward", lambda *args: {"z": 1}))
 
 
@@ -599,6 +611,12 @@ def test_several_results_come_as_a_tuple_a_list_or_a_dict() -> None:
             np.zeros((256, 784)),
             "expected a shape, such as (2, 3), received an array of shape (256, 784)",
         ),
+        ("twice", 4j, "expected a number, received 4j"),
+        ("twice", np.complex128(4), "expected a number"),
+        ("twice", 10**400, "expected a number"),
+        ("gradient-shape", np.array(4), "expected a shape, such as (2, 3), received 4"),
+        ("gradient-shape", (np.array([256, 784]), 1), "expected a shape"),
+        ("kept-tanh", [["h", "o"]], "received [['h', 'o']]"),
         ("kept-tanh", "h", "expected a set of names"),
         ("kept-tanh", {"h", "w"}, "there is no w here: choose among h, o, z"),
     ],
@@ -609,7 +627,7 @@ def test_values_of_another_kind_are_refused_in_words(name: str, answer: Any, wor
 
 
 def test_values_may_be_lists_arrays_and_numpy_numbers() -> None:
-    assert check("twice", np.int64(4)).ok
+    assert check("twice", np.int64(4)).ok and check("twice", np.array(4.0)).ok
     assert check("gradient-shape", [256, 784]).ok and check("gradient-shape", np.array([256, 784])).ok
     assert check("kept-tanh", ["o", "h"]).ok
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from math import isfinite
 from textwrap import fill
 from traceback import extract_tb, walk_tb
 from typing import Any
@@ -24,6 +23,7 @@ Parts = dict[str, Any]
 Found = tuple[dict[str, Any], Parts, Parts]  # the arguments of a call, what is expected, what was received
 WIDTH = 74  # columns, as the book's code has
 RELATIVE = 1e-7  # in float64 the same formula in another order is off by 1e-15, a centred difference by 1e-10
+LARGEST = 1e300  # a number, not an infinite one, nor a whole number that no float can hold
 FACTORS = {2.0: "twice", 0.5: "half of"}
 
 
@@ -181,13 +181,15 @@ class Code:
         arrays, wrong = {}, []
         for part, value in parts.items():
             try:
-                arrays[part] = np.asarray(value, "float64")
-            except (TypeError, ValueError):
-                wrong.append(f"{part}: expected numbers, received {type(value).__name__}.")
-                continue
+                array = _numbers(value)
             except OverflowError:
                 wrong.append(f"{part}: expected a number of reasonable size, received one that no float can hold.")
                 continue
+            if array is None:
+                kind = f"{value.dtype} numbers" if isinstance(value, np.ndarray) else type(value).__name__
+                wrong.append(f"{part}: expected numbers, received {kind}.")
+                continue
+            arrays[part] = array
             if not np.isfinite(arrays[part]).all():
                 what = "NaN" if np.isnan(arrays[part]).any() else "an infinite number"
                 wrong.append(f"{part}: expected finite numbers, received {what}.")
@@ -261,6 +263,8 @@ class Value:
         """Compare; a set is judged name by name."""
         if isinstance(self.expected, frozenset):
             return self._judge_set(name, answer)
+        if isinstance(answer, np.ndarray) and answer.ndim == 0:
+            answer = answer.item()
         plain = answer
         if isinstance(self.expected, tuple) and isinstance(answer, list | np.ndarray):
             plain = tuple(np.asarray(answer).tolist()) if isinstance(answer, np.ndarray) else tuple(answer)
@@ -280,8 +284,10 @@ class Value:
 
     def _fits(self, answer: object) -> bool:
         if isinstance(self.expected, int | float):
-            is_number = isinstance(answer, int | float | np.number) and not isinstance(answer, bool)
-            return is_number and isfinite(answer)  # type: ignore[arg-type]
+            is_number = isinstance(answer, int | float | np.integer | np.floating) and not isinstance(answer, bool)
+            return is_number and -LARGEST < answer < LARGEST  # type: ignore[operator]
+        if isinstance(answer, tuple) and any(isinstance(entry, np.ndarray) for entry in answer):
+            return False
         return isinstance(answer, type(self.expected))
 
     def _equal(self, answer: Any, other: Any) -> bool:
@@ -290,7 +296,8 @@ class Value:
         return bool(answer == other)
 
     def _judge_set(self, name: str, answer: object) -> Report:
-        if isinstance(answer, str) or not isinstance(answer, set | frozenset | list | tuple):
+        names = isinstance(answer, set | frozenset | list | tuple) and all(isinstance(name, str) for name in answer)
+        if not isinstance(answer, set | frozenset | list | tuple) or not names:
             return Report(name, False, (f"expected {self.form}, received {answer!r:.60}",))
         reasons = {wrong: words for words, wrong in self.mistakes}
         members = list(dict.fromkeys(answer))
@@ -302,6 +309,17 @@ class Value:
         missing = sorted(self.expected.difference(members))
         lines += [f"{member} is missing: {reasons.get(member, 'think again.')}" for member in missing]
         return Report(name, not lines, tuple(lines) or ("right.",))
+
+
+def _numbers(value: Any) -> Array | None:
+    """A result as float64; None where it is no array of real numbers. Too large a whole number overflows."""
+    try:
+        array = np.asarray(value)
+        return None if value is None or array.dtype.kind not in "fiubO" else array.astype("float64")
+    except OverflowError:
+        raise
+    except Exception:  # whatever an object of the reader's own says when it is asked for its numbers
+        return None
 
 
 def close(answer: Array, expected: Array) -> bool:
