@@ -14,7 +14,7 @@ import numpy as np
 from mlp.engine import is_finite, prepare, trace, value_and_grad
 from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
-from mlp.ops import OPS, OWN, Array, Op
+from mlp.ops import OPS, Array, Op
 from mlp.text import number
 
 STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends with J
@@ -316,6 +316,26 @@ def step_errors(
     return errors
 
 
+def evaluate(op: Op, inputs: Sequence[Array], **attrs: float) -> Array:
+    """Run one operator's forward rule by itself: its value, in a new array, NaN where the rule does not write."""
+    shapes = [array.shape for array in inputs]
+    wanted = op.infer_shape(*shapes), *op.workspace(*shapes)
+    out, *work = (np.full(shape, np.nan, inputs[0].dtype) for shape in wanted)
+    op.forward(out, *inputs, *work, **attrs)
+    return out
+
+
+def pull_back(op: Op, inputs: Sequence[Array], out: Array, delta: Array, argnum: int, **attrs: float) -> Array:
+    """Run one VJP by itself: what the cotangent ``delta`` of ``out`` pays to input ``argnum``, in a new array."""
+    vjp = op.vjp(argnum)
+    assert vjp is not None  # as the caller has seen
+    saved = vjp.residuals(inputs, out, argnum)
+    wanted = inputs[argnum].shape, *vjp.workspace(delta.shape, *(array.shape for array in saved))
+    instalment, *work = (np.full(shape, np.nan, delta.dtype) for shape in wanted)
+    vjp.rule(instalment, delta, *saved, *work, **attrs)
+    return instalment
+
+
 def check_vjp(
     op: Op | str,
     inputs: Sequence[Array],
@@ -365,8 +385,7 @@ def check_vjp(
         raise ValueError(f"inputs: {op.name} expected {expected}, received {len(inputs)}")
     if argnum not in range(len(inputs)):
         raise ValueError(f"argnum: expected one of 0 to {len(inputs) - 1}, received {argnum!r}")
-    vjp = op.vjp(argnum)
-    if vjp is None:
+    if op.vjp(argnum) is None:
         raise ValueError(f"argnum: {op.name} has no derivative with respect to its input {argnum}")
     for position, array in enumerate(inputs):
         if type(array) is not np.ndarray or array.dtype != np.float64:
@@ -380,24 +399,13 @@ def check_vjp(
             raise ValueError(f"inputs[{position}]: expected {wrong}")
     step = positive(step, "step") * max(1.0, float(np.abs(inputs[argnum]).max()))
     rng = generator(seed)
-    shapes = [array.shape for array in inputs]
-
-    def forward(moved: Array) -> Array:
-        arguments = [moved if k == argnum else array for k, array in enumerate(inputs)]
-        out = np.full(op.infer_shape(*shapes), np.nan)
-        op.forward(out, *arguments, *(np.full(shape, np.nan) for shape in op.workspace(*shapes)), **numbers)
-        return out
-
     direction = rng.standard_normal(inputs[argnum].shape)
-    out = forward(inputs[argnum])
+    out = evaluate(op, inputs, **numbers)
     delta = np.asarray(rng.standard_normal(out.shape))
-    sources = {OWN: inputs[argnum], "out": out}
-    saved = [inputs[what] if isinstance(what, int) else sources[what] for what in vjp.saves]
-    back = np.full(inputs[argnum].shape, np.nan)
-    work = [np.full(shape, np.nan) for shape in vjp.workspace(delta.shape, *(array.shape for array in saved))]
-    vjp.rule(back, delta, *saved, *work, **numbers)
-    moved = [forward(inputs[argnum] + sign * step * direction) for sign in (1, -1)]
-    by_differences = float(np.sum(delta * (moved[0] - moved[1])) / (2 * step))
+    back = pull_back(op, inputs, out, delta, argnum, **numbers)
+    moved = (inputs[argnum] + sign * step * direction for sign in (1, -1))
+    above, below = (evaluate(op, [*inputs[:argnum], array, *inputs[argnum + 1 :]], **numbers) for array in moved)
+    by_differences = float(np.sum(delta * (above - below)) / (2 * step))
     by_rule = float(np.sum(back * direction))
     if not isfinite(by_rule):
         raise FloatingPointError(f"{op.name}: expected its rule {argnum} to write finite numbers, received {by_rule}")
@@ -436,21 +444,15 @@ def jacobian(graph: Graph, values: Mapping[str, Array], output: str, source: str
         raise ValueError(f"output: expected a variable that an equation defines, received {output!r}, which is given")
     one_of(source, equation.inputs, "source")
     op = graph.table[equation.op]
-    argnums = [argnum for argnum, name in enumerate(equation.inputs) if name == source]
-    size = recorded[source].shape
-    rows = np.zeros((recorded[output].size, recorded[source].size), graph.dtype)
-    for argnum in argnums:
-        vjp = op.vjp(argnum)
-        if vjp is None:
+    inputs, out = [recorded[name] for name in equation.inputs], recorded[output]
+    rows = np.zeros((out.size, recorded[source].size), graph.dtype)
+    for argnum, name in enumerate(equation.inputs):
+        if name != source:
+            continue
+        if op.vjp(argnum) is None:
             raise ValueError(f"source: expected an input that {equation.op} has a derivative for, received {source!r}")
-        names = {"out": output, OWN: source}
-        saved = [recorded[equation.inputs[s] if isinstance(s, int) else names[s]] for s in vjp.saves]
-        shapes = vjp.workspace(recorded[output].shape, *(array.shape for array in saved))
-        work = [np.empty(shape, graph.dtype) for shape in shapes]
         for k, row in enumerate(rows):
-            delta = np.zeros(recorded[output].shape, graph.dtype)
+            delta = np.zeros(out.shape, graph.dtype)
             delta.reshape(-1)[k] = 1
-            part = np.empty(size, graph.dtype)
-            vjp.rule(part, delta, *saved, *work, **equation.attrs)
-            row += part.reshape(-1)
+            row += pull_back(op, inputs, out, delta, argnum, **equation.attrs).reshape(-1)
     return rows

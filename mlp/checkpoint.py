@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from mlp.graph import Graph
 from mlp.inputs import positive_int
 from mlp.memory import predict
-from mlp.ops import OWN
 from mlp.steps import Plan, Schedule, Step, Turn, cotangent_name, going_back, objective_name, policy_name, schedule
 from mlp.text import bytes_text
 
@@ -104,8 +103,7 @@ def _needs(whole: Chain, number: int) -> Needs:
         for argnum, name in enumerate(equation.inputs):
             vjp = graph.table[equation.op].vjp(argnum)
             if graph.needs_gradient(name) and vjp is not None:
-                named = {"out": equation.output, OWN: name}
-                saved |= {equation.inputs[what] if isinstance(what, int) else named[what] for what in vjp.saves}
+                saved.update(vjp.residuals(equation.inputs, equation.output, argnum))
     saved -= set(graph.given)
 
     def makers(wanted: set[str]) -> frozenset[int]:

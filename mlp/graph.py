@@ -163,6 +163,8 @@ class Graph:
     given : tuple of str
         Names of everything whose value the caller brings: inputs, targets and parameters.
     objective, output : str or None
+    derived : dict
+        What other modules have made of it and need not make again, since it never changes.
 
     Raises
     ------
@@ -183,6 +185,7 @@ class Graph:
     objective: str | None
     output: str | None
     table: Mapping[str, Op]
+    derived: dict[str, object]
 
     def __init__(
         self,
@@ -209,7 +212,7 @@ class Graph:
         self.output = self._find_output(output)
         self.objective = self._find_objective(objective)
         self._differentiated = self._find_differentiated()
-        self._schedules: dict[str, Any] = {}  # what `mlp.schedule` has made of it, by policy: a graph never changes
+        self.derived: dict[str, object] = {}
         self._frozen = True
 
     def __setattr__(self, name: str, value: object) -> None:

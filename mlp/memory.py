@@ -22,6 +22,7 @@ from mlp.text import bytes_text
 
 #: The kinds of arrays that are counted apart.
 KINDS = ("parameters", "inputs", "gradients", "optimizer", "kept", "workspace")
+STATE = "state "  # how the names of an optimiser's arrays begin; no name that a graph makes has a space in front
 
 
 @dataclass(frozen=True)
@@ -153,20 +154,19 @@ def predict(graph: Graph, policy: str | Plan = "residuals", optimizer: str | Non
     """
     steps = schedule(graph, policy)
     rule = _optimizer(optimizer, policy)
-    kinds = _kinds(steps)
     parameters = [steps.nbytes(name) for name in graph.parameters]
     now = dict.fromkeys(KINDS, 0)
     for name in steps.needed:
-        now[kinds[name]] += steps.nbytes(name)
+        now[steps.kind(name)] += steps.nbytes(name)
     now["optimizer"] = len(rule.state) * sum(parameters) if rule else 0
     events = []
     for step in steps:
         for name in step.born:
-            now[kinds[name]] += steps.nbytes(name)
+            now[steps.kind(name)] += steps.nbytes(name)
         work = sum(map(steps.nbytes, step.workspace))
         events.append(_event(step, now | {"workspace": work}))
         for name in step.freed:
-            now[kinds[name]] -= steps.nbytes(name)
+            now[steps.kind(name)] -= steps.nbytes(name)
     if rule:
         events.append(_update(steps, now | {"workspace": rule.workspace * max(parameters, default=0)}))
 
@@ -183,7 +183,7 @@ def predict(graph: Graph, policy: str | Plan = "residuals", optimizer: str | Non
         graph,
         policy_name(policy),
         tuple(events),
-        lambda index: _held(steps, kinds, index, sizes(index)),
+        lambda index: _held(steps, index, sizes(index)),
         lambda: places(steps)[1],
     )
 
@@ -213,8 +213,7 @@ def measure(
     """
     steps = schedule(graph, policy)
     rule = _optimizer(optimizer, policy)
-    kinds = _kinds(steps)
-    arrays = _Ledger(kinds, checked(graph, values, steps.needed))
+    arrays = _Ledger(steps, checked(graph, values, steps.needed))
     shapes = {name: arrays[name].shape for name in graph.parameters if name in arrays}
     state = rule.start(shapes, graph.dtype) if rule else {}
     for name, held in state.items():
@@ -235,7 +234,7 @@ def measure(
         graph,
         policy_name(policy),
         tuple(events),
-        lambda index: _held(steps, kinds, index, arrays.at(index)),
+        lambda index: _held(steps, index, arrays.at(index)),
         lambda: places(steps)[1] if policy == "predict" else prepare(graph, policy=policy).reserved,
     )
 
@@ -301,23 +300,17 @@ def _optimizer(name: str | None, policy: str | Plan) -> Optimizer | None:
     return OPTIMIZERS[name]
 
 
-def _kinds(steps: Schedule) -> dict[str, str]:
-    """The kind of every value and every cotangent; what is not in here is workspace, or the optimiser's."""
-    of_role = {"parameter": "parameters", "intermediate": "kept"}
-    kinds = {name: of_role.get(variable.role, "inputs") for name, variable in steps.graph.variables.items()}
-    return kinds | {cotangent_name(steps.graph, name): "gradients" for name in steps.graph.variables}
-
-
-def _kind(kinds: Mapping[str, str], name: str) -> str:
-    return kinds.get(name) or ("optimizer" if " of " in name and name.startswith("state ") else "workspace")
+def _kind(steps: Schedule, array: str) -> str:
+    """The kind of any array, the optimiser's too, of which the schedule knows nothing."""
+    return "optimizer" if array.startswith(STATE) else steps.kind(array)
 
 
 class _Ledger(dict[str, Array]):
     """The arrays that exist, by name. Bytes are counted as arrays come and go, so that a deep graph takes no longer."""
 
-    def __init__(self, kinds: Mapping[str, str], arrays: Mapping[str, Array]) -> None:
+    def __init__(self, steps: Schedule, arrays: Mapping[str, Array]) -> None:
         super().__init__()
-        self._kinds = kinds
+        self._steps = steps
         self._counts = dict.fromkeys(KINDS, 0)
         self._changes: list[tuple[str, int]] = []  # what came, or went, and its bytes
         self._marks: list[int] = []  # at each count, how many changes there had been
@@ -336,7 +329,7 @@ class _Ledger(dict[str, Array]):
         return array
 
     def _change(self, name: str, nbytes: int) -> None:
-        self._counts[_kind(self._kinds, name)] += nbytes
+        self._counts[_kind(self._steps, name)] += nbytes
         self._changes.append((name, nbytes))
 
     def count(self) -> dict[str, int]:
@@ -356,7 +349,7 @@ class _Ledger(dict[str, Array]):
 
 
 def _slot(name: str, slot: str) -> str:
-    return f"state {slot} of {name}"
+    return f"{STATE}{slot} of {name}"
 
 
 def _event(step: Step, counts: dict[str, int]) -> Event:
@@ -372,11 +365,12 @@ def _at_the_end(steps: Schedule) -> list[str]:
     return [name for name in steps.alive(-1) if name not in steps[-1].freed]
 
 
-def _held(steps: Schedule, kinds: Mapping[str, str], index: int, sizes: Mapping[str, int]) -> tuple[Held, ...]:
+def _held(steps: Schedule, index: int, sizes: Mapping[str, int]) -> tuple[Held, ...]:
     """The arrays of one event, largest first, each with the last rule that reads it."""
     found = [
-        Held(name, _kind(kinds, name), nbytes, _needed_by(steps, _kind(kinds, name), name, index))
+        Held(name, kind, nbytes, _needed_by(steps, kind, name, index))
         for name, nbytes in sizes.items()
+        for kind in [_kind(steps, name)]
     ]
     return tuple(sorted(found, key=lambda held: (-held.nbytes, KINDS.index(held.kind))))
 

@@ -8,16 +8,18 @@ Conventions (chapter "Backpropagation"): a column is an example; Jacobian rows a
 its variable; a cotangent goes back as ``J.T @ delta``, the vector-Jacobian product (VJP).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import pi, prod, sqrt
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
 Array = np.ndarray
 Shape = tuple[int, ...]
 Template = Callable[..., str]
+T = TypeVar("T")
 #: In the ``saves`` of a VJP: the very input whose VJP this is, for operators that take any number of inputs.
 OWN = "own"
 
@@ -63,6 +65,11 @@ class Vjp:
     saves: tuple[int | str, ...] = ()
     workspace: Callable[..., tuple[Shape, ...]] = no_workspace
     product: bool = False
+
+    def residuals(self, inputs: Sequence[T], output: T, argnum: int) -> list[T]:
+        """What the rule reads of an equation, in its order: of the arrays, the arrays; of their names, the names."""
+        named = {OWN: inputs[argnum], "out": output}
+        return [inputs[what] if isinstance(what, int) else named[what] for what in self.saves]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Every kind of array has a colour and a hatch, every run of a layer a colour and 
 What is drawn can be read back from the artists: their heights are the events' bytes, their places the addresses.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from mlp.checkpoint import Chain
 from mlp.inputs import listed
 from mlp.memory import KINDS, Event, Timeline
-from mlp.steps import Lifetime, Schedule, cotangent_name
+from mlp.steps import Lifetime, Schedule, Step
 from mlp.text import bytes_text
 
 # The colours of the book (book/matplotlibrc); also when a plot is made elsewhere.
@@ -111,9 +111,8 @@ def timeline(ax: Axes, found: Timeline, budget: int | None = None, arrays: Seque
     _mark_peak(ax, found.peak_event)
     if budget is not None:
         _mark_budget(ax, found.events, budget)
-    turn = next((event.index for event in found.events if event.phase == "backward"), None)
+    turn = _mark_turn(ax, found.events)
     if turn is not None:
-        ax.axvline(turn - 0.5, color=INK, linewidth=0.8)
         ax.annotate("forward ", (turn - 0.5, 1.0), xycoords=("data", "axes fraction"), ha="right", va="bottom")
         ax.annotate(" backward", (turn - 0.5, 1.0), xycoords=("data", "axes fraction"), ha="left", va="bottom")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -143,6 +142,14 @@ def _areas(found: Timeline, arrays: Sequence[str]) -> Iterator[tuple[str, str, l
             yield name, kind, alone[name]
         if any(rest):
             yield kind, kind, rest
+
+
+def _mark_turn(ax: Axes, passed: Iterable[Event | Step]) -> int | None:
+    """A line where forward ends, and the first step after it; neither where nothing goes back."""
+    turn = next((each.index for each in passed if each.phase == "backward"), None)
+    if turn is not None:
+        ax.axvline(turn - 0.5, color=INK, linewidth=0.8)
+    return turn
 
 
 def _mark_peak(ax: Axes, event: Event) -> None:
@@ -204,7 +211,7 @@ def ledger(ax: Axes, steps: Schedule, arrays: Sequence[str] | None = None) -> Ax
     """
     _check(ax, Axes, "ax")
     _check(steps, Schedule, "steps")
-    lives = [life for life in steps.lifetimes() if _kind(steps, life.array) != "workspace"]
+    lives = [life for life in steps.lifetimes() if steps.kind(life.array) != "workspace"]
     names = list(dict.fromkeys(life.array for life in lives))
     missing = [name for name in arrays or () if name not in names]
     if missing:
@@ -212,7 +219,7 @@ def ledger(ax: Axes, steps: Schedule, arrays: Sequence[str] | None = None) -> Ax
     rows = list(arrays) if arrays is not None else names
     for life in lives:
         if life.array in rows:
-            look = LOOKS[_kind(steps, life.array)]
+            look = LOOKS[steps.kind(life.array)]
             ax.add_patch(
                 Rectangle(
                     (life.first - 0.5, rows.index(life.array) - 0.35),
@@ -224,9 +231,7 @@ def ledger(ax: Axes, steps: Schedule, arrays: Sequence[str] | None = None) -> Ax
                     gid=life.array,
                 )
             )
-    turn = next((step.index for step in steps if step.phase == "backward"), None)
-    if turn is not None:
-        ax.axvline(turn - 0.5, color=INK, linewidth=0.8)
+    _mark_turn(ax, steps)
     ax.set_yticks(range(len(rows)), [label(name) for name in rows])
     ax.tick_params(axis="y", length=0)
     ax.set(xlim=(-0.5, len(steps) - 0.5), ylim=(len(rows) - 0.5, -0.5), xlabel="step")
@@ -325,7 +330,7 @@ def slab(ax: Axes, lives: Sequence[Lifetime], offsets: Sequence[int], steps: Sch
         raise ValueError(f"offsets: expected {len(lives)}, one for each life, received {len(offsets)}")
     size = max((offset + life.nbytes for life, offset in zip(lives, offsets, strict=True)), default=0)
     for life, offset in zip(lives, offsets, strict=True):
-        look = LOOKS[_kind(steps, life.array)]
+        look = LOOKS[steps.kind(life.array)]
         length = life.last - life.first + 1
         ax.add_patch(
             Rectangle(
@@ -340,12 +345,10 @@ def slab(ax: Axes, lives: Sequence[Lifetime], offsets: Sequence[int], steps: Sch
         )
         name, turned = label(life.array), length < 4
         room = smallest * size * (len(name) if turned else 1)  # a name that is turned needs room for its length
-        if life.nbytes >= room and length > 1 and _kind(steps, life.array) != "workspace":
+        if life.nbytes >= room and length > 1 and steps.kind(life.array) != "workspace":
             centre = (life.first - 0.5 + length / 2, offset + life.nbytes / 2)
             ax.annotate(name, centre, ha="center", va="center", rotation=90 if turned else 0, clip_on=True)
-    turn = next((step.index for step in steps if step.phase == "backward"), None)
-    if turn is not None:
-        ax.axvline(turn - 0.5, color=INK, linewidth=0.8)
+    _mark_turn(ax, steps)
     ax.set(xlim=(-0.5, len(steps) - 0.5), ylim=(0, 1.02 * max(size, 1)), xlabel="step", ylabel="address")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _bytes_axis(ax, "y")
@@ -464,14 +467,6 @@ def legend_of_kinds(kinds: Sequence[str] = KINDS) -> list[Patch]:
         Patch(facecolor=LOOKS[kind].face, edgecolor=LOOKS[kind].line, hatch=LOOKS[kind].hatch, label=kind)
         for kind in kinds
     ]
-
-
-def _kind(steps: Schedule, array: str) -> str:
-    """The kind of an array that the engine makes."""
-    if array in steps.graph.variables:
-        return "kept"
-    cotangents = {cotangent_name(steps.graph, name) for name in steps.graph.variables}
-    return "gradients" if array in cotangents else "workspace"
 
 
 def _lines(count: int) -> list[tuple[str, str, str]]:

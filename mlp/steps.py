@@ -17,7 +17,7 @@ import numpy as np
 
 from mlp.graph import Equation, Graph
 from mlp.inputs import one_of
-from mlp.ops import OWN, Array, Shape
+from mlp.ops import Array, Shape
 
 POLICIES = ("keep_all", "residuals", "predict")
 Call = tuple[Callable[..., None], tuple[str, ...]]
@@ -156,6 +156,20 @@ class Schedule(Sequence[Step]):
         """Bytes of an array, by its name."""
         return prod(self.shapes[array]) * np.dtype(self.graph.dtype).itemsize
 
+    def kind(self, array: str) -> str:
+        """What an array is for.
+
+        One of ``"parameters"``; ``"inputs"`` (targets too); ``"kept"`` (values of intermediate variables);
+        ``"gradients"`` (cotangents of all variables); ``"workspace"`` (one step only).
+        """
+        return self._kinds.get(array, "workspace")
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        of_role = {"parameter": "parameters", "intermediate": "kept"}
+        kinds = {name: of_role.get(variable.role, "inputs") for name, variable in self.graph.variables.items()}
+        return kinds | {cotangent_name(self.graph, name): "gradients" for name in self.graph.variables}
+
     def alive(self, index: int) -> tuple[str, ...]:
         """Names of the arrays that exist while step ``index`` runs: the caller's first, without its workspace."""
         now = dict.fromkeys(self.needed)
@@ -222,7 +236,7 @@ def schedule(graph: Graph, policy: str | Plan = "residuals", keep: Iterable[str]
         For an unknown policy, a plan for another graph, or one that reads what it has not computed.
     """
     check_graph(graph)
-    known = graph._schedules.get(policy) if isinstance(policy, str) and not keep else None
+    known = graph.derived.get(policy) if isinstance(policy, str) and not keep else None
     if isinstance(known, Schedule):
         return known
     forward: list[Turn] = [("forward", index) for index in range(len(graph.equations))]
@@ -243,7 +257,7 @@ def schedule(graph: Graph, policy: str | Plan = "residuals", keep: Iterable[str]
     steps = _steps(graph, order)
     found = Schedule(graph, policy, _with_lifetimes(graph, steps, results, policy == "keep_all"), needed)
     if isinstance(policy, str) and not keep:
-        graph._schedules[policy] = found
+        graph.derived[policy] = found
     return found
 
 
@@ -310,8 +324,7 @@ def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tupl
     op = graph.table[equation.op]
     vjp = op.vjp(argnum)
     assert vjp is not None  # the graph has checked that every way to the objective has derivatives
-    named = {OWN: name, "out": output}
-    saved = [equation.inputs[what] if isinstance(what, int) else named[what] for what in vjp.saves]
+    saved = vjp.residuals(equation.inputs, output, argnum)
     delta, total = cotangent_name(graph, output), cotangent_name(graph, name)
     shapes = [graph.variables[source].shape for source in (output, *saved)]
     workspace = _workspace(total, vjp.workspace(*shapes))

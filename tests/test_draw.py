@@ -766,9 +766,9 @@ def test_wrong_graph_and_foreign_step() -> None:
 
 def test_words() -> None:
     assert labels.unicode_name("W12") == "W⁽¹²⁾" and labels.unicode_name("dead_end") == "dead_end"
-    assert labels.listed(["a"]) == "a" and labels.listed(["a", "b", "c"]) == "a, b and c"
-    assert labels.listed([str(i) for i in range(1000)]) == "0, 1, 2, … and 999 (1,000 in all)"
-    assert labels.number(-0.001) == "0" and labels.number(12.5) == "12.5" and labels.number(100) == "100"
+    assert labels.enumerated(["a"]) == "a" and labels.enumerated(["a", "b", "c"]) == "a, b and c"
+    assert labels.enumerated([str(i) for i in range(1000)]) == "0, 1, 2, … and 999 (1,000 in all)"
+    assert labels.coordinate(-0.001) == "0" and labels.coordinate(12.5) == "12.5" and labels.coordinate(100) == "100"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def digraph(graph: Graph, step: "Step | None", direction: str, shapes: bool, ran
     drawn.attr("node", fontname="Helvetica,Arial,sans-serif", fontsize="14", margin="0.04", height="0.6")
     for name, variable in graph.variables.items():
         backward = direction == "backward" and graph.needs_gradient(name)
-        label = labels.cotangent_name(graph, name) if backward else labels.unicode_name(name)
+        label = labels.unicode_cotangent(graph, name) if backward else labels.unicode_name(name)
         look = {"penwidth": "2.5" if variable.role == "parameter" else "1"}
         if lit.written == name:
             look |= {"color": LIGHT[direction], "penwidth": "4", "style": "solid" if lit.final else "dashed"}

@@ -149,8 +149,8 @@ def _compact(path: str, right: float) -> str:
     return written.replace(" -", "-")
 
 
-def number(value: float) -> str:
-    """At most two decimals, no trailing zeros, no −0."""
+def coordinate(value: float) -> str:
+    """A length in pixels as SVG has it: at most two decimals, no trailing zeros, no −0."""
     return f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")
 
 
@@ -178,7 +178,7 @@ def unicode_name(name: str) -> str:
     return f"{match[1]}⁽{match[2].translate(RAISED)}⁾" if match else name
 
 
-def cotangent_name(graph: Graph, name: str) -> str:
+def unicode_cotangent(graph: Graph, name: str) -> str:
     """``∂J/∂W⁽¹⁾``."""
     return f"∂{unicode_name(graph.objective or '')}/∂{unicode_name(name)}"
 
@@ -188,7 +188,7 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) if shape else "scalar"
 
 
-def listed(words: Sequence[str], most: int = 6) -> str:
+def enumerated(words: Sequence[str], most: int = 6) -> str:
     """``a``, ``a and b``, ``a, b and c``; a long list is shortened to its ends, with its length."""
     if len(words) > most:
         return f"{', '.join(words[:3])}, … and {words[-1]} ({len(words):,} in all)"
@@ -228,7 +228,7 @@ def words(graph: Graph) -> dict[str, Any]:
     ways = ("forward",) if graph.objective is None else ("forward", "backward")
     return {
         "variables": {name: unicode_name(name) for name in graph.variables},
-        "cotangents": {name: cotangent_name(graph, name) for name in graph.variables if graph.needs_gradient(name)},
+        "cotangents": {name: unicode_cotangent(graph, name) for name in graph.variables if graph.needs_gradient(name)},
         "equations": [equation_words(equation) for equation in graph.equations],
         "descriptions": {way: describe(graph, way) for way in ways},
     }
@@ -236,7 +236,7 @@ def words(graph: Graph) -> dict[str, Any]:
 
 def equation_words(equation: Equation) -> str:
     """``matrix product of W⁽¹⁾ and x gives z``."""
-    names = listed([unicode_name(name) for name in equation.inputs])
+    names = enumerated([unicode_name(name) for name in equation.inputs])
     numbers = _numbers(equation)
     made = f"{_operator(equation)} of {names}{f', {numbers},' if numbers else ''} gives {unicode_name(equation.output)}"
     return made.removeprefix("the ")
@@ -249,7 +249,7 @@ def step_words(graph: Graph, step: "Step") -> str:
         return where + plain(graph, step.equation)
     name = step.equation.inputs[step.argnum]
     status = "final" if name in step.final else "an instalment, not final yet"
-    return f"{where}{cotangent_name(graph, name)} through {plain(graph, step.equation)}, {status}"
+    return f"{where}{unicode_cotangent(graph, name)} through {plain(graph, step.equation)}, {status}"
 
 
 def describe(graph: Graph, direction: str) -> str:
@@ -263,13 +263,13 @@ def describe(graph: Graph, direction: str) -> str:
 
 def _forward_sentences(graph: Graph) -> list[str]:
     given = [("Inputs", graph.inputs), ("Parameters", graph.parameters)]
-    named = [f"{what}: {listed([unicode_name(name) for name in names])}." for what, names in given if names]
+    named = [f"{what}: {enumerated([unicode_name(name) for name in names])}." for what, names in given if names]
     sentences = []
     for equation in graph.equations:
         names = [unicode_name(name) for name in equation.inputs]
         feed = "feed" if len(names) > 1 else "feeds"
         output = unicode_name(equation.output)
-        sentences.append(f"{listed(names)} {feed} {operator_words(equation)}, which gives {output}.")
+        sentences.append(f"{enumerated(names)} {feed} {operator_words(equation)}, which gives {output}.")
     return [" ".join(named), *sentences]
 
 
@@ -278,10 +278,10 @@ def _backward_sentences(graph: Graph) -> list[str]:
     for equation in reversed(graph.equations):
         if graph.needs_gradient(equation.output):
             reached = [name for name in dict.fromkeys(equation.inputs) if graph.needs_gradient(name)]
-            made = listed([cotangent_name(graph, name) for name in reached])
+            made = enumerated([unicode_cotangent(graph, name) for name in reached])
             through = operator_words(equation)
-            sentences.append(f"{cotangent_name(graph, equation.output)} goes back through {through} to {made}.")
+            sentences.append(f"{unicode_cotangent(graph, equation.output)} goes back through {through} to {made}.")
     without = [unicode_name(name) for name in graph.given if not graph.needs_gradient(name)]
     if without:
-        sentences.append(f"No cotangent is computed for {listed(without)}.")
+        sentences.append(f"No cotangent is computed for {enumerated(without)}.")
     return sentences

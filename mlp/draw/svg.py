@@ -12,7 +12,7 @@ from math import hypot
 from typing import TYPE_CHECKING
 
 from mlp.draw import labels
-from mlp.draw.labels import number
+from mlp.draw.labels import coordinate
 from mlp.draw.layout import Box, Edge, Key, Layout, Point, Selection, arrange, full, needs_outline, outline
 from mlp.graph import Graph
 
@@ -128,7 +128,7 @@ def draw(
     body = [text for _, text in edges]
     for key, node in nodes.items():
         x, y = plane.centre(key)
-        body.append(f'<g {node.attributes} transform="translate({number(x)} {number(y)})">{node.inside}</g>')
+        body.append(f'<g {node.attributes} transform="translate({coordinate(x)} {coordinate(y)})">{node.inside}</g>')
     return _document(graph, chosen, step, direction, title, id_prefix, standalone, plane, body)
 
 
@@ -146,7 +146,7 @@ def _document(
     plane: "_Plane",
     body: Iterable[str],
 ) -> str:
-    width, height = number(plane.width), number(plane.height)
+    width, height = coordinate(plane.width), coordinate(plane.height)
     both = direction == "both"
     kind, shown = (" mlp-both", "forward") if both else ("", direction)
     heading = title if title is not None else title_of(graph, step, direction)
@@ -156,7 +156,7 @@ def _document(
     if id_prefix:
         name = f'id="{escape(id_prefix)}" aria-labelledby="{escape(id_prefix)}-title" '
         name += f'aria-describedby="{escape(id_prefix)}-desc"'
-    least = number(plane.width * SHRINK)
+    least = coordinate(plane.width * SHRINK)
     look = (
         f'color="{LIGHT["parameter"]}"'
         if standalone
@@ -186,7 +186,7 @@ def description_of(graph: Graph, chosen: Selection, step: "Step | None", directi
     if any(box.kind != "operator" for box in chosen.boxes):
         hidden = [f"{len(box.equations):,} equations as one box" for box in chosen.boxes if box.kind == "gap"]
         layers = [box.label for box in chosen.boxes if box.kind == "layer"]
-        shown = "; ".join([f"{labels.listed(layers, 12)} as boxes", *hidden])
+        shown = "; ".join([f"{labels.enumerated(layers, 12)} as boxes", *hidden])
         told = f"Outline of {len(graph.equations):,} equations: {shown}. {told}"
     return f"{labels.step_words(graph, step)}. {told}" if step is not None else told
 
@@ -270,7 +270,8 @@ def _square(graph: Graph, name: str, direction: str, shapes: bool, classes: str)
         inside += _text(shape, height / 2 - 8)
     if direction == "both":
         x, y = -width / 2, -height / 2
-        corner = f"M{number(x)} {number(y + CORNER)}v{number(4 - CORNER)}a4 4 0 0 1 4-4h{number(CORNER - 4)}z"
+        leg = CORNER - 4  # up to the round
+        corner = f"M{coordinate(x)} {coordinate(y + CORNER)}v{coordinate(-leg)}a4 4 0 0 1 4-4h{coordinate(leg)}z"
         inside = f'<path class="mlp-corner" d="{corner}"/>{inside}{_badge(width / 2 - 3, y + 3)}'
     data = f'data-variable="{escape(name)}" data-shape="{escape(shape)}"'
     return _Node(width, height, f'class="{kind}{classes}" {data}', inside)
@@ -287,7 +288,7 @@ def _stand_in(graph: Graph, names: Sequence[str]) -> _Node:
 
 def _circle(graph: Graph, box: Box, classes: str, both: bool) -> _Node:
     equation = graph.equations[box.equations[0]]
-    inside = f'<circle class="mlp-outline" r="{number(CIRCLE / 2)}" stroke="currentColor"/>'
+    inside = f'<circle class="mlp-outline" r="{coordinate(CIRCLE / 2)}" stroke="currentColor"/>'
     tex = labels.operator_tex(graph, equation)
     if tex is None:
         symbol = graph.table[equation.op].symbol
@@ -329,13 +330,13 @@ def _when(direction: str, drawn: str, classes: str = "") -> str:
 
 def _badge(x: float, y: float) -> str:
     """A cross on a disc."""
-    disc = f"M{number(x - BADGE)} {number(y)}a8 8 0 1 1 16 0a8 8 0 1 1-16 0"
+    disc = f"M{coordinate(x - BADGE)} {coordinate(y)}a8 8 0 1 1 16 0a8 8 0 1 1-16 0"
     return f'<path class="mlp-badge" d="{disc}m5-3l6 6m0-6l-6 6"/>'
 
 
 def _rect(width: float, height: float, radius: float) -> str:
-    x, y, w, h = (number(value) for value in (-width / 2, -height / 2, width, height))
-    corner = number(radius)
+    x, y, w, h = (coordinate(value) for value in (-width / 2, -height / 2, width, height))
+    corner = coordinate(radius)
     return f'<rect class="mlp-outline" x="{x}" y="{y}" width="{w}" height="{h}" rx="{corner}" stroke="currentColor"/>'
 
 
@@ -344,13 +345,13 @@ def _formula(drawn: labels.Formula, centre: float, line: float) -> str:
     baseline = centre - (drawn.top + drawn.bottom) / 2
     if drawn.bottom - drawn.top < 1.3 * line:
         baseline = centre + 0.34 * line
-    shift = f"translate({number(-drawn.width / 2)} {number(baseline)})scale({labels.UNIT})"
+    shift = f"translate({coordinate(-drawn.width / 2)} {coordinate(baseline)})scale({labels.UNIT})"
     return f'<path class="mlp-label" fill="currentColor" transform="{shift}" d="{drawn.path}"/>'
 
 
 def _text(words: str, y: float, size: float = TEXT) -> str:
-    style = f' style="font-size:{number(size)}px"' if size != TEXT else ""
-    place = f'text-anchor="middle" y="{number(y)}"{style}'
+    style = f' style="font-size:{coordinate(size)}px"' if size != TEXT else ""
+    place = f'text-anchor="middle" y="{coordinate(y)}"{style}'
     return f'<text class="mlp-label" fill="currentColor" {place}>{escape(words)}</text>'
 
 
@@ -464,17 +465,17 @@ def _carries(graph: Graph, chosen: Selection, edge: Edge) -> bool:
 def _path(points: Sequence[tuple[float, float]]) -> str:
     """A line with rounded corners; all its pieces run along an axis."""
     here = points[0]
-    written = f"M{number(here[0])} {number(here[1])}"
+    written = f"M{coordinate(here[0])} {coordinate(here[1])}"
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         radius = min(ROUND, _length(before, corner) / 2, _length(corner, after) / 2)
         start, end = _along(corner, before, radius), _along(corner, after, radius)
-        written += f"{_straight(here, start)}Q{' '.join(map(number, (*corner, *end)))}"
+        written += f"{_straight(here, start)}Q{' '.join(map(coordinate, (*corner, *end)))}"
         here = end
     return written + _straight(here, points[-1])
 
 
 def _straight(start: tuple[float, float], end: tuple[float, float]) -> str:
-    return f"H{number(end[0])}" if start[1] == end[1] else f"V{number(end[1])}"
+    return f"H{coordinate(end[0])}" if start[1] == end[1] else f"V{coordinate(end[1])}"
 
 
 def _length(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -509,5 +510,5 @@ def _head(before: tuple[float, float], tip: tuple[float, float], size: float) ->
     length, half = HEAD[0] * size, HEAD[1] * size
     dx, dy = _along((0.0, 0.0), (tip[0] - before[0], tip[1] - before[1]), 1.0)
     sides = [(-length, half), (length * 0.28, -half), (-length * 0.28, -half)]
-    turned = (f"l{number(a * dx - b * dy)} {number(a * dy + b * dx)}" for a, b in sides)
-    return f"M{number(tip[0])} {number(tip[1])}{''.join(turned)}z".replace(" -", "-")
+    turned = (f"l{coordinate(a * dx - b * dy)} {coordinate(a * dy + b * dx)}" for a, b in sides)
+    return f"M{coordinate(tip[0])} {coordinate(tip[1])}{''.join(turned)}z".replace(" -", "-")

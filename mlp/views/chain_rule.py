@@ -8,14 +8,14 @@ import traitlets
 
 from mlp import draw
 from mlp.check import jacobian
-from mlp.draw.labels import unicode_name
+from mlp.draw.labels import cotangent_tex, unicode_cotangent, unicode_name
 from mlp.engine import trace
 from mlp.graph import Graph
 from mlp.inputs import listed, one_of
 from mlp.ops import Array
 from mlp.steps import cotangent_name, objective_name
 from mlp.text import bytes_text, number, tuple_of
-from mlp.views.state import head, math_tree
+from mlp.views.state import head, math_tree, rule_tex
 from mlp.views.view import View
 
 SCENES = ("paths", "operator")
@@ -134,11 +134,11 @@ class ChainRule(View):
                 factors.append(f"∂{above}/∂{below} = {number(slope)}")
             total += product
             lines.append(f"{' · '.join(factors)}: product {number(product)}.")
-        J, name = unicode_name(str(graph.objective)), unicode_name(self.chosen)
+        cotangent = unicode_cotangent(graph, self.chosen)
         summed = float(run[cotangent_name(graph, self.chosen)].reshape(-1)[0])
         paths = f"{len(lines)} paths" if len(lines) > 1 else "one path"
         return "\n".join(
-            [*lines, f"∂{J}/∂{name} over {paths}: {number(total)}; the backward pass has {number(summed)}."]
+            [*lines, f"{cotangent} over {paths}: {number(total)}; the backward pass has {number(summed)}."]
         )
 
     def _operator_text(self) -> str:
@@ -224,23 +224,16 @@ def _slope(graph: Graph, values: Mapping[str, Array], edge: Edge) -> float:
 def _rule_tex(graph: Graph, edge: Edge) -> str:
     """The VJP in TeX: what the shortcut computes."""
     equation = graph.equations[edge[0]]
-    op = graph.table[equation.op]
-    vjp = op.vjp(edge[1])
-    assert vjp is not None
-    tex = {name: f"{{{variable.tex}}}" for name, variable in graph.variables.items()}
-    named = {"out": tex[equation.output], "own": tex[equation.inputs[edge[1]]]}
-    saved = [tex[equation.inputs[what]] if isinstance(what, int) else named[what] for what in vjp.saves]
-    delta = rf"\frac{{\partial {tex[str(graph.objective)]}}}{{\partial {tex[equation.output]}}}"
-    return vjp.tex(delta, *saved, **{**op.attrs, **equation.symbols} if equation.attrs else {})
+    delta = cotangent_tex(graph, equation.output)
+    return rule_tex(graph, equation, edge[1], delta, lambda name: f"{{{graph.variables[name].tex}}}")
 
 
 def _rule_words(graph: Graph, output: str, source: str) -> str:
     """The rule's name, and what it reads."""
     equation = graph.maker(output)
     assert equation is not None
-    op = graph.table[equation.op]
-    vjp = op.vjp(equation.inputs.index(source))
+    argnum = equation.inputs.index(source)
+    vjp = graph.table[equation.op].vjp(argnum)
     assert vjp is not None
-    named = {"out": output, "own": source}
-    saved = [equation.inputs[what] if isinstance(what, int) else named[what] for what in vjp.saves]
+    saved = vjp.residuals(equation.inputs, output, argnum)
     return f"{vjp.rule.__name__}({', '.join(['δ', *map(unicode_name, saved)])})"

@@ -13,7 +13,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from mlp.draw.labels import unicode_name
+from mlp.draw.labels import unicode_cotangent, unicode_name
 from mlp.graph import Graph
 from mlp.inputs import listed, non_negative, one_of
 from mlp.steps import cotangent_name, schedule
@@ -282,7 +282,7 @@ class Question(anywidget.AnyWidget):
         labels = {name_: unicode_name(name_) for name_ in needs}
         if phase == "backward":
             own = {cotangent_name(graph, v): v for v, variable in graph.variables.items() if variable.shape}
-            labels = {d: f"∂{graph.objective}/∂{unicode_name(own[d])}" for d in needs if d in own}
+            labels = {d: unicode_cotangent(graph, own[d]) for d in needs if d in own}
         told = {labels[n]: [labels[r] for r in sorted(needs[n]) if r in labels and r != n] for n in labels}
         return cls.order(ask, told, seed=seed, right=right, name=name)
 
@@ -389,7 +389,7 @@ def _readers(graph: Graph) -> dict[str, list[str]]:
     for step in schedule(graph):
         if step.phase == "backward":
             for name in step.reads:
-                found.setdefault(name, []).append(f"∂{graph.objective}/∂{unicode_name(step.variable)}")
+                found.setdefault(name, []).append(unicode_cotangent(graph, step.variable))
     return found
 
 

@@ -9,23 +9,22 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import groupby
-from math import prod
+from textwrap import indent
 from typing import Any
 
-import numpy as np
 from latex2mathml.converter import convert
 
 from mlp import draw
 from mlp.draw import layout
-from mlp.draw.labels import unicode_name
+from mlp.draw.labels import cotangent_tex, enumerated, unicode_cotangent, unicode_name
 from mlp.engine import value_and_grad
 from mlp.graph import Equation, Graph
-from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array, Shape
-from mlp.steps import Step, cotangent_name, schedule
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Shape
+from mlp.steps import Lifetime, Step, cotangent_name, schedule
 
 FORMAT, VERSION = "mlp-view", 1
 PANELS = ("graph", "formula", "numbers", "rule", "memory", "code")
@@ -154,15 +153,34 @@ class _Writer:
         """A place for each number of an equation."""
         return {attr: self.slot(f"{attr} of {equation.output}") for attr in equation.attrs}
 
-    def symbol(self, name: str, shape: Shape) -> str:
-        """A symbol with its shape below."""
-        tex = cotangent_tex(self.graph, name[1:]) if name.startswith("∂") else self.graph.variables[name].tex
+    def value(self, name: str) -> str:
+        """A variable's symbol, with its shape below."""
+        return self._above(name, self.graph.variables[name].tex)
+
+    def cotangent(self, name: str) -> str:
+        """The symbol of a variable's cotangent, with its shape below."""
+        return self._above(name, cotangent_tex(self.graph, name))
+
+    def _above(self, name: str, tex: str) -> str:
+        shape = self.graph.variables[name].shape
         return rf"\underset{{{shape[0]} \times {shape[1]}}}{{{tex}}}" if shape else tex
 
 
-def cotangent_tex(graph: Graph, name: str) -> str:
-    """``∂J/∂z`` in TeX."""
-    return rf"\frac{{\partial {graph.variables[str(graph.objective)].tex}}}{{\partial {graph.variables[name].tex}}}"
+def rule_tex(
+    graph: Graph,
+    equation: Equation,
+    argnum: int,
+    delta: str,
+    written: Callable[[str], str],
+    numbers: Callable[[Equation], Mapping[str, str]] | None = None,
+) -> str:
+    """One VJP in TeX: the cotangent as ``delta``, a residual as ``written(name)``, numbers as symbols by default."""
+    op = graph.table[equation.op]
+    vjp = op.vjp(argnum)
+    assert vjp is not None
+    saved = vjp.residuals(equation.inputs, equation.output, argnum)
+    symbols = {**op.attrs, **equation.symbols}
+    return vjp.tex(delta, *map(written, saved), **(numbers(equation) if numbers else symbols))
 
 
 def _stretch(graph: Graph, steps: Sequence[Step], layers: tuple[int, int], firsts: Collection[int]) -> Stop:
@@ -176,15 +194,15 @@ def _stretch(graph: Graph, steps: Sequence[Step], layers: tuple[int, int], first
     if steps[0].phase == "forward":
         start, result = steps[0].equation.inputs[-1], graph.variables[made[-1]]
         words = f"{_capital(where)}: from {unicode_name(start)} to {unicode_name(result.name)}, {_size(result.shape)}"
-        words += f", by way of {draw.labels.listed([unicode_name(each) for each in made[:-1]])}." if made[1:] else "."
+        words += f", by way of {enumerated([unicode_name(each) for each in made[:-1]])}." if made[1:] else "."
         title = where
     else:
         source = steps[0].equation.output
-        told = [f"∂{unicode_name(str(graph.objective))}/∂{unicode_name(each)}" for each in (source, *made)]
+        told = [unicode_cotangent(graph, each) for each in (source, *made)]
         final = {step.variable for step in steps if step.final}
         owed = [text for each, text in zip(made, told[1:], strict=True) if each not in final]
-        words = f"Back through {where}: {told[0]} gives {draw.labels.listed(told[1:])}. "
-        words += f"Not final: {draw.labels.listed(owed)}." if owed else "All final." if len(made) > 1 else "Final."
+        words = f"Back through {where}: {told[0]} gives {enumerated(told[1:])}. "
+        words += f"Not final: {enumerated(owed)}." if owed else "All final." if len(made) > 1 else "Final."
         title, name = f"back through {where}", f"back-{name}"
     indices = tuple(step.index for step in steps)
     return Stop(name, steps[0].phase, indices, title, words, r" \qquad ".join(formulas), "", ())
@@ -194,18 +212,14 @@ def _in_symbols(graph: Graph, step: Step, firsts: Collection[int]) -> str:
     """What a step computes, without shapes, and with φ for any activation."""
     equation, argnum = step.equation, step.argnum
     op, inputs = graph.table[equation.op], [f"{{{graph.variables[name].tex}}}" for name in equation.inputs]
-    symbols = {**op.attrs, **equation.symbols}
     if argnum is None:
+        symbols = {**op.attrs, **equation.symbols}
         made = rf"\phi({inputs[0]})" if equation.op in ACTIVATIONS else op.tex(*inputs, **symbols)
         return f"{graph.variables[equation.output].tex} = {made}"
     delta, sign = cotangent_tex(graph, equation.output), "=" if step.index in firsts else r"\text{ += }"
     if equation.op in ACTIVATIONS:
         return rf"{cotangent_tex(graph, step.variable)} {sign} {delta} \odot \phi'({inputs[0]})"
-    vjp = op.vjp(argnum)
-    assert vjp is not None
-    sources = {OWN: step.variable, "out": equation.output}
-    saved = [equation.inputs[what] if isinstance(what, int) else sources[what] for what in vjp.saves]
-    rule = vjp.tex(delta, *(f"{{{graph.variables[name].tex}}}" for name in saved), **symbols)
+    rule = rule_tex(graph, equation, argnum, delta, lambda name: f"{{{graph.variables[name].tex}}}")
     return f"{cotangent_tex(graph, step.variable)} {sign} {rule}"
 
 
@@ -214,9 +228,8 @@ def _forward(graph: Graph, step: Step) -> Stop:
     op, out = graph.table[equation.op], graph.variables[equation.output]
     symbols = {**op.attrs, **equation.symbols}
     values = write.attrs(equation)
-    shaped = [write.symbol(name, graph.variables[name].shape) for name in equation.inputs]
-    formula = f"{write.symbol(out.name, out.shape)} = {op.tex(*shaped, **symbols)}"
-    filled = op.tex(*(write.slot(name) for name in equation.inputs), **values)
+    formula = f"{write.value(out.name)} = {op.tex(*map(write.value, equation.inputs), **symbols)}"
+    filled = op.tex(*map(write.slot, equation.inputs), **values)
     numbers = f"{out.tex} = {filled} = {write.slot(out.name)}"
     title = draw.labels.plain(graph, equation)
     words = f"{_capital(words_of(graph, equation, None))} gives {unicode_name(out.name)}, {_size(out.shape)}."
@@ -232,22 +245,12 @@ def _backward(graph: Graph, steps: Sequence[Step], firsts: Collection[int]) -> S
     for step in steps[:SHOWN]:
         equation, argnum = step.equation, step.argnum
         assert argnum is not None
-        name, op = step.variable, graph.table[equation.op]
-        vjp, first = op.vjp(argnum), step.index in firsts
-        assert vjp is not None
-        sources = {OWN: name, "out": equation.output}
-        saved = [equation.inputs[what] if isinstance(what, int) else sources[what] for what in vjp.saves]
-        shape = graph.variables[name].shape
+        name, first = step.variable, step.index in firsts
         sign = "=" if first else r"\text{ += }"
-        delta = write.symbol("∂" + equation.output, graph.variables[equation.output].shape)
-        shaped = [write.symbol(source, graph.variables[source].shape) for source in saved]
-        rule = vjp.tex(delta, *shaped, **{**op.attrs, **equation.symbols})
-        formulas.append(f"{write.symbol('∂' + name, shape)} {sign} {rule}")
-        filled = vjp.tex(
-            write.slot(cotangent_name(graph, equation.output)),
-            *map(write.slot, saved),
-            **write.attrs(equation),
-        )
+        rule = rule_tex(graph, equation, argnum, write.cotangent(equation.output), write.value)
+        formulas.append(f"{write.cotangent(name)} {sign} {rule}")
+        delta = write.slot(cotangent_name(graph, equation.output))
+        filled = rule_tex(graph, equation, argnum, delta, write.slot, write.attrs)
         paid = write.slot(f"instalment {step.index}")
         numbers.append(
             f"{cotangent_tex(graph, name)} = {filled} = {paid}"
@@ -258,9 +261,9 @@ def _backward(graph: Graph, steps: Sequence[Step], firsts: Collection[int]) -> S
         added = "" if first else ", added to what is there"
         status = "Final." if step.final else "Not final: another instalment is to come."
         told = words_of(graph, equation, argnum)
-        words.append(f"{what} of {unicode_name(name)}: {told}, {_size(shape)}{added}. {status}")
+        words.append(f"{what} of {unicode_name(name)}: {told}, {_size(graph.variables[name].shape)}{added}. {status}")
     names = [step.variable for step in steps]
-    title = draw.labels.listed([f"∂{unicode_name(str(graph.objective))}/∂{unicode_name(name)}" for name in names])
+    title = enumerated([unicode_cotangent(graph, name) for name in names])
     if len(steps) > SHOWN:
         words.append(f"And so on, for {len(steps) - SHOWN} more.")
     single = cotangent_name(graph, names[0]).replace("/", "-")
@@ -312,13 +315,13 @@ SAID: Mapping[tuple[str, int | None], str] = {
 def words_of(graph: Graph, equation: Equation, argnum: int | None) -> str:
     """What an equation computes, or what it pays to one of its inputs, in words."""
     names = [unicode_name(name) for name in equation.inputs]
-    delta = f"∂{unicode_name(str(graph.objective))}/∂{unicode_name(equation.output)}"
+    delta = unicode_cotangent(graph, equation.output)
     number = next((_plain_text(tex) for tex in {**graph.table[equation.op].attrs, **equation.symbols}.values()), "1")
     said = SAID.get((equation.op, argnum))
     if said is not None:
         return said.format(*names, delta=delta, out=unicode_name(equation.output))
     if equation.op == "l2":
-        everything = draw.labels.listed(names)
+        everything = enumerated(names)
         return (
             f"half of {number} times the sum of all squares in {everything}"
             if argnum is None
@@ -326,12 +329,12 @@ def words_of(graph: Graph, equation: Equation, argnum: int | None) -> str:
         )
     if equation.op == "add":
         if argnum is None:
-            return f"the sum of {draw.labels.listed(names)}"
+            return f"the sum of {enumerated(names)}"
         return f"{delta}, which is 1, unchanged" if equation.output == graph.objective else f"{delta} unchanged"
     if argnum is None and equation.op in ACTIVATIONS:
         return f"{equation.op} of each entry of {names[0]}"
     if argnum is None:
-        return f"{equation.op} of {draw.labels.listed(names)}"
+        return f"{equation.op} of {enumerated(names)}"
     return f"{delta} times the slope of {equation.op}, entry by entry"
 
 
@@ -354,26 +357,16 @@ def _capital(text: str) -> str:
 def ledger(graph: Graph) -> list[dict[str, Any]]:
     """Every array of a training step with its bytes, and its life under ``"residuals"``."""
     steps = schedule(graph, "residuals")
-    itemsize = np.dtype(graph.dtype).itemsize
-    entries: list[dict[str, Any]] = []
-
-    def enter(name: str, kind: str, shape: Shape, born: int, freed: int) -> None:
-        entries.append({"name": name, "kind": kind, "bytes": prod(shape) * itemsize, "born": born, "freed": freed})
-
-    for name in graph.given:
-        kind = "parameter" if name in graph.parameters else "input"
-        enter(name, kind, graph.variables[name].shape, 0, len(steps) - 1)
-    last = {name: step.index for step in steps for name in step.freed}
-    shapes = {cotangent_name(graph, name): v.shape for name, v in graph.variables.items()}
-    gradients = {cotangent_name(graph, name) for name in graph.parameters}
-    for step in steps:
-        for name in step.born:
-            kind = "value" if name in graph.variables else "gradient" if name in gradients else "cotangent"
-            shape = graph.variables[name].shape if name in graph.variables else shapes[name]
-            enter(name, kind, shape, step.index, last.get(name, len(steps) - 1))
-        for name, shape in step.workspace.items():
-            enter(name, "workspace", shape, step.index, step.index)
-    return entries
+    kinds = dict.fromkeys(graph.inputs, "input") | dict.fromkeys(graph.parameters, "parameter")
+    kinds |= {name: "value" for name in graph.variables if name not in kinds}
+    kinds |= {cotangent_name(graph, name): "cotangent" for name in graph.variables}
+    kinds |= {cotangent_name(graph, name): "gradient" for name in graph.parameters}
+    given = [Lifetime(name, 0, len(steps) - 1, steps.nbytes(name)) for name in graph.given]
+    made = sorted(steps.lifetimes(), key=lambda life: (life.first, life.array not in kinds))
+    return [
+        {"name": name, "kind": kinds.get(name, "workspace"), "bytes": nbytes, "born": first, "freed": last}
+        for name, first, last, nbytes in (*given, *made)
+    ]
 
 
 def code(graph: Graph, step: Step) -> str:
@@ -386,15 +379,10 @@ def code(graph: Graph, step: Step) -> str:
         lines = inspect.getsource(function).splitlines()
     except (OSError, TypeError):
         return f"{getattr(function, '__name__', 'rule')}(...)"
-    doc = inspect.getdoc(function)
-    body = inspect.cleandoc("\n".join(lines[1:])) if lines else ""
-    if doc and body.startswith(('"""', 'r"""')):
-        body = body.split('"""', 2)[2].strip("\n")
-    return f"{lines[0].strip()}\n{inspect.cleandoc(body) and _indent(inspect.cleandoc(body))}"
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
+    body = inspect.cleandoc("\n".join(lines[1:]))
+    if body.startswith(('"""', 'r"""')):
+        body = inspect.cleandoc(body.split('"""', 2)[2].strip("\n"))
+    return f"{lines[0].strip()}\n{indent(body, '    ')}"
 
 
 # --- all of it ------------------------------------------------------------------------------------------------------
