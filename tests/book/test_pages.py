@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from tests.book.conftest import LOOKS, Visit, open_page, toc_pages
-
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+from tests.everyone import overflow, violations
 
 
 @pytest.fixture(scope="module", params=[(name, look) for name in toc_pages() for look in LOOKS], ids="-".join)
@@ -28,7 +26,7 @@ def test_nothing_goes_wrong_and_nothing_outside_is_asked_for(visit: Visit) -> No
 
 
 def test_page_is_no_wider_than_the_screen(visit: Visit) -> None:
-    assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert overflow(visit.page) <= 0
 
 
 def test_every_formula_is_typeset(visit: Visit) -> None:
@@ -86,18 +84,7 @@ def test_colours_follow_the_scheme(visit: Visit) -> None:
 
 
 def test_everyone_can_read_it(visit: Visit) -> None:
-    """axe-core finds nothing against WCAG A and AA."""
-    axe = Axe()
-    visit.page.evaluate(axe.axe_script)
-    found = visit.page.evaluate(
-        "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
-    )
-    wrong = [
-        f"{violation['id']}: {node['target']} {node['failureSummary']}\n{node['html'][:300]}"
-        for violation in found["violations"]
-        for node in violation["nodes"]
-    ]
-    assert not wrong, "\n\n".join(wrong)
+    assert violations(visit.page) == []
 
 
 @pytest.mark.parametrize("address", ["genindex.html", "search.html?q=forward", "_modules/mlp/engine.html"])

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator
 
 from tests.book.conftest import LOOKS, ROOT, Visit, open_page, toc_pages
-from tests.views.test_stepper_page import small_text
+from tests.everyone import overflow, small_text
 
 
 def pages_with_steppers() -> list[str]:
@@ -44,8 +44,8 @@ def test_every_stop_is_reached_by_the_mouse(visit: Visit) -> None:
         count = stepper.locator(".mlp-stops option").count()
         for position in range(1, count + 1):
             assert stepper.locator(".mlp-count").inner_text() == f"{position} of {count}"
-            assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-            assert small_text(visit.page) == []
+            assert overflow(visit.page) <= 0
+            assert small_text(visit.page, ".mlp-stepper") == []
             if position < count:
                 stepper.get_by_role("button", name="Next", exact=True).click()
 

@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
 
 from mlp import network, trace
 from mlp.examples import running_example, scalar_chain, two_paths
 from mlp.text import bytes_text, number
 from mlp.views.chain_rule import ChainRule, fold, operator_ways
 from tests.cases import random_values
-from tests.views.test_stepper_page import LOOKS, WCAG, document, small_text, tampered
+from tests.everyone import barriers
+from tests.views.pages import LOOKS, OpenView, Pages, tampered
 
 
-@dataclass
-class Visit:
-    """A chain-rule view in a page, and all that went wrong there."""
+class Visit(OpenView):
+    """A chain-rule view in a page."""
 
-    page: Any
-    trouble: list[str]
+    outermost = ".mlp-chain-rule"
 
-    def find(self, selector: str) -> Any:
-        return self.page.locator(f".mlp-chain-rule {selector}").first
-
-    def button(self, name: str) -> Any:
-        return self.page.locator(".mlp-chain-rule").first.get_by_role("button", name=name)
+    def button(self, name: str | re.Pattern[str]) -> Any:
+        return self.root.get_by_role("button", name=name)
 
     def radio(self, name: str) -> Any:
-        return self.page.locator(".mlp-chain-rule").first.get_by_role("radio", name=name)
+        return self.root.get_by_role("radio", name=name)
 
     def field(self, name: str) -> Any:
-        return self.page.locator(".mlp-chain-rule").first.get_by_role("textbox", name=name, exact=True)
-
-    @property
-    def said(self) -> str:
-        return str(self.find("> [role=status]").text_content())
+        return self.root.get_by_role("textbox", name=name, exact=True)
 
     def texts(self, selector: str) -> list[str]:
         return [text.strip() for text in self.page.locator(f".mlp-chain-rule {selector}").all_text_contents()]
@@ -63,27 +51,11 @@ Opens = Callable[..., Visit]
 
 
 @pytest.fixture
-def opens(browser: Browser, tmp_path: Path) -> Iterator[Opens]:
-    """Open islands in a page from disk; at the end nothing may have gone wrong."""
-    visits: list[Visit] = []
-
+def opens(pages: Pages) -> Opens:
     def make(*islands: str, look: str = "light") -> Visit:
-        path = tmp_path / f"page{len(visits)}.html"
-        path.write_text(document(islands, "dark" if look.endswith("dark") else "light"), "utf-8")
-        width, height = LOOKS[look]
-        page = browser.new_page(viewport={"width": width, "height": height})
-        trouble: list[str] = []
-        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else trouble.append(r.url))
-        page.goto(path.as_uri())
-        visits.append(Visit(page, trouble))
-        return visits[-1]
+        return pages.open(Visit, islands, look)
 
-    yield make
-    for visit in visits:
-        visit.page.close()
-        assert visit.trouble == []
+    return make
 
 
 def paths(**options: Any) -> str:
@@ -276,10 +248,7 @@ def test_nobody_is_kept_out_in_any_scene_or_stage(opens: Opens, look: str) -> No
     for stage in range(6):
         for radio in page.locator(".mlp-stages input").nth(stage % 3).all():
             radio.check()
-        found = Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}})
-        assert found.response["violations"] == [], found.generate_report()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert small_text(page, "main") == []
+        assert barriers(page, "main") == []
         if stage < 5:
             visit.button("Next factor").click()
     small = page.evaluate(

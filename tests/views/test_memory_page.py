@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 import mlp
@@ -23,7 +21,8 @@ from mlp.steps import POLICIES, Plan
 from mlp.text import bytes_text
 from mlp.views import bundle
 from mlp.views.memory import MemoryView
-from tests.views.test_stepper_page import LOOKS, WCAG, document, small_text, tampered
+from tests.everyone import barriers
+from tests.views.pages import LOOKS, OpenView, Pages, tampered
 
 # --- the account ----------------------------------------------------------------------------------------------------
 
@@ -142,19 +141,11 @@ FIRST = {"depth": 16, "width": 128, "batch": 512, "optimizer": "adam", "budget":
 
 
 @dataclass
-class Visit:
-    """A memory view in a page, and all that went wrong there."""
+class Visit(OpenView):
+    """A memory view in a page."""
 
-    page: Page
-    trouble: list[str]
-    told: dict[str, Any]
-
-    @property
-    def root(self) -> Any:
-        return self.page.locator(".mlp-memory").first
-
-    def find(self, selector: str) -> Any:
-        return self.root.locator(selector).first
+    told: dict[str, Any] = field(default_factory=dict)
+    outermost: ClassVar[str] = ".mlp-memory"
 
     def button(self, name: str | re.Pattern[str]) -> Any:
         return self.root.get_by_role("button", name=name)
@@ -185,7 +176,7 @@ class Visit:
     @property
     def said(self) -> str:
         self.page.wait_for_timeout(500)
-        return str(self.find("> [role=status]").text_content())
+        return super().said
 
     def column(self, index: int) -> dict[str, str]:
         """Bytes by kind, at the chosen step (0) or at the peak (1), as the table writes them."""
@@ -201,9 +192,6 @@ class Visit:
 
     def more(self) -> None:
         self.find("summary").click()
-
-    def settle(self) -> None:
-        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
     def agrees(self, **settings: Any) -> MemoryView:
         """All that is shown is what Python says of these settings."""
@@ -230,31 +218,12 @@ Opens = Callable[..., Visit]
 
 
 @pytest.fixture
-def opens(browser: Browser, tmp_path: Path) -> Iterator[Opens]:
-    """Open islands in a page from disk; at the end nothing may have gone wrong."""
-    visits: list[Visit] = []
-
+def opens(pages: Pages) -> Opens:
     def make(*islands: str, look: str = "light", **settings: Any) -> Visit:
         told = {**FIRST, **settings}
-        path = tmp_path / f"page{len(visits)}.html"
-        theme = "dark" if look.endswith("dark") else "light"
-        path.write_text(document(islands or [MemoryView(**told).island()], theme), "utf-8")
-        width, height = LOOKS[look]
-        page = browser.new_page(viewport={"width": width, "height": height})
-        trouble: list[str] = []
-        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else trouble.append(r.url))
-        page.goto(path.as_uri())
-        visit = Visit(page, trouble, told)
-        visit.settle()
-        visits.append(visit)
-        return visit
+        return pages.open(lambda *page: Visit(*page, told), islands or [MemoryView(**told).island()], look)
 
-    yield make
-    for visit in visits:
-        visit.page.close()
-        assert visit.trouble == []
+    return make
 
 
 @pytest.fixture
@@ -606,7 +575,6 @@ def test_two_share_a_page(opens: Opens) -> None:
 def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
     """axe finds nothing against WCAG A and AA, nothing is wider than the screen, no label is under 11 px."""
     visit = opens(look=look)
-    visit.page.evaluate(Axe().axe_script)
     states: Sequence[tuple[str, Callable[[], Any]]] = [
         ("at first", lambda: None),
         ("more settings", visit.more),
@@ -621,17 +589,7 @@ def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
     for state, reach in states:
         reach()
         visit.settle()
-        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, state
-        assert small_text(visit.page, ".mlp-memory") == [], state
-        found = visit.page.evaluate(
-            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
-        )
-        wrong = [
-            f"{state}, {violation['id']}: {node['failureSummary']}\n{node['html'][:300]}"
-            for violation in found["violations"]
-            for node in violation["nodes"]
-        ]
-        assert not wrong, "\n\n".join(wrong[:5])
+        assert barriers(visit.page, Visit.outermost) == [], state
 
 
 def test_on_a_phone_the_controls_are_large_enough_and_labels_stay_inside(opens: Opens) -> None:

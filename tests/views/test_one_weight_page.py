@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
 
 from mlp import network, value_and_grad
 from mlp.draw.labels import unicode_name
@@ -21,29 +17,23 @@ from mlp.text import number
 from mlp.views import bundle
 from mlp.views.one_weight import OneWeight
 from mlp.views.stepper import Stepper
-from tests.views.test_stepper_page import LOOKS, WCAG, Values, document, small_text, tampered, with_entry
+from tests.everyone import barriers, overflow
+from tests.views.pages import LOOKS, OpenView, Pages, tampered
+from tests.views.test_stepper_page import Values, with_entry
 
 GRAPH, VALUES = running_example()
 ENTRIES = [(name, *index) for name in GRAPH.parameters for index in np.ndindex(VALUES[name].shape)]
 
 
-@dataclass
-class Visit:
-    """A one-weight view in a page, and all that went wrong there."""
+class Visit(OpenView):
+    """A one-weight view in a page."""
 
-    page: Any
-    trouble: list[str]
-
-    def find(self, selector: str) -> Any:
-        return self.page.locator(f".mlp-one-weight {selector}").first
-
-    def button(self, name: str) -> Any:
-        return self.page.locator(".mlp-one-weight").first.get_by_role("button", name=name, exact=True)
+    outermost = ".mlp-one-weight"
 
     def radio(self, name: str, row: int, column: int) -> Any:
         """The entry of a matrix that can be chosen, counted from 1."""
         label = re.compile(f"^{re.escape(unicode_name(name))} row {row}, column {column}:")
-        return self.page.locator(".mlp-one-weight").first.get_by_role("radio", name=label)
+        return self.root.get_by_role("radio", name=label)
 
     @property
     def field(self) -> Any:
@@ -72,8 +62,8 @@ class Visit:
 
     @property
     def said(self) -> str:
-        self.page.wait_for_timeout(500)
-        return str(self.find("> [role=status]").text_content())
+        self.page.wait_for_timeout(500)  # until it rests
+        return super().said
 
     @property
     def complaint(self) -> str:
@@ -96,9 +86,6 @@ class Visit:
             way,
         )
 
-    def settle(self) -> None:
-        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
-
     def nudge_all(self) -> None:
         self.button("Nudge every weight").click()
         self.page.wait_for_function("() => document.querySelector('.mlp-way button').textContent.startsWith('Nudge')")
@@ -108,30 +95,11 @@ Opens = Callable[..., Visit]
 
 
 @pytest.fixture
-def opens(browser: Browser, tmp_path: Path) -> Iterator[Opens]:
-    """Open islands in a page from disk; at the end nothing may have gone wrong."""
-    visits: list[Visit] = []
-
+def opens(pages: Pages) -> Opens:
     def make(*islands: str, look: str = "light", motion: str = "reduce") -> Visit:
-        path = tmp_path / f"page{len(visits)}.html"
-        theme = "dark" if look.endswith("dark") else "light"
-        path.write_text(document(islands or [OneWeight(GRAPH, VALUES).island()], theme), "utf-8")
-        width, height = LOOKS[look]
-        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion=motion)  # type: ignore[arg-type]
-        trouble: list[str] = []
-        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else trouble.append(r.url))
-        page.goto(path.as_uri())
-        visit = Visit(page, trouble)
-        visit.settle()
-        visits.append(visit)
-        return visit
+        return pages.open(Visit, islands or [OneWeight(GRAPH, VALUES).island()], look, reduced_motion=motion)
 
-    yield make
-    for visit in visits:
-        visit.page.close()
-        assert visit.trouble == []
+    return make
 
 
 @pytest.fixture
@@ -471,7 +439,7 @@ def test_a_large_network_stays_usable(opens: Opens, look: str) -> None:
     rng = np.random.default_rng(0)
     values = graph.init(0) | {"x": rng.normal(size=(20, 1)), "y": rng.normal(size=(10, 1))}
     visit = opens(OneWeight(graph, values, {"name": "W1", "index": [0, 0]}).island(), look=look)
-    assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert overflow(visit.page) <= 0
     visit.radio("W2", 10, 30).click()
     assert visit.slope == pytest.approx(gradients(values, graph)["W2"][9, 29], abs=1e-10)
     visit.page.evaluate(
@@ -566,7 +534,6 @@ def test_it_shares_a_page_with_steppers(opens: Opens) -> None:
 def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
     """axe finds nothing against WCAG A and AA, nothing is wider than the screen, no label is under 11 px."""
     visit = opens(OneWeight(GRAPH, VALUES, ask=True).island(), look=look)
-    visit.page.evaluate(Axe().axe_script)
     states: Sequence[tuple[str, Callable[[], Any]]] = [
         ("at first", lambda: None),
         ("answered", lambda: visit.button("Down").click()),
@@ -581,17 +548,7 @@ def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
     for state, reach in states:
         reach()
         visit.settle()
-        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, state
-        assert small_text(visit.page, ".mlp-one-weight") == [], state
-        found = visit.page.evaluate(
-            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
-        )
-        wrong = [
-            f"{state}, {violation['id']}: {node['failureSummary']}\n{node['html'][:300]}"
-            for violation in found["violations"]
-            for node in violation["nodes"]
-        ]
-        assert not wrong, "\n\n".join(wrong[:5])
+        assert barriers(visit.page, Visit.outermost) == [], state
 
 
 def test_on_a_phone_the_main_controls_are_large_enough(opens: Opens) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
 
 from mlp.examples import running_example
 from mlp.views import bundle
 from mlp.views.question import Question
 from mlp.views.stepper import Stepper
+from tests.everyone import barriers
+from tests.views.pages import LOOKS, OpenView, Pages, tampered
 from tests.views.shipped import minified
-from tests.views.test_stepper_page import LOOKS, WCAG, document, small_text, tampered
 
 GRAPH, VALUES = running_example()
 NUMBER = Question.numbers(
@@ -33,66 +30,41 @@ CHOICE = Question.choice("Up or down?", {"up": "", "down": "J falls to the right
 FORWARD = Question.order_of("Put forward in order.", GRAPH, "forward", name="forward")
 
 
-@dataclass
-class Visit:
-    """A question in a page, and all that went wrong there."""
+class Visit(OpenView):
+    """A question in a page."""
 
-    page: Any
-    trouble: list[str]
-
-    @property
-    def view(self) -> Any:
-        return self.page.locator(".mlp-question").first
+    outermost = ".mlp-question"
 
     @property
     def verdict(self) -> str:
-        lines = str(self.view.locator(".mlp-answered").inner_text()).splitlines()
+        lines = str(self.root.locator(".mlp-answered").inner_text()).splitlines()
         return "\n".join(line for line in lines if line)
 
     @property
     def status(self) -> str:
-        return str(self.view.locator("p[role=status]").text_content())
+        return str(self.root.locator("p[role=status]").text_content())
 
     def check(self) -> str:
-        self.view.get_by_role("button", name="Check", exact=True).click()
+        self.root.get_by_role("button", name="Check", exact=True).click()
         return self.verdict
 
     def fill(self, label: str, text: str) -> None:
-        self.view.get_by_label(label, exact=True).fill(text)
+        self.root.get_by_label(label, exact=True).fill(text)
 
     @property
     def steps(self) -> list[str]:
-        return list(self.view.locator(".mlp-step").all_inner_texts())
-
-    def settle(self) -> None:
-        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+        return list(self.root.locator(".mlp-step").all_inner_texts())
 
 
 Opens = Callable[..., Visit]
 
 
 @pytest.fixture
-def opens(browser: Browser, tmp_path: Path) -> Iterator[Opens]:
-    """Open islands in a page from disk; at the end nothing may have gone wrong."""
-    visits: list[Visit] = []
-
+def opens(pages: Pages) -> Opens:
     def make(*islands: str, look: str = "light", script: bool = True) -> Visit:
-        path = tmp_path / f"page{len(visits)}.html"
-        path.write_text(document(islands, "dark" if look.endswith("dark") else "light"), "utf-8")
-        width, height = LOOKS[look]
-        page = browser.new_page(viewport={"width": width, "height": height}, java_script_enabled=script)
-        trouble: list[str] = []
-        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else trouble.append(r.url))
-        page.goto(path.as_uri())
-        visits.append(Visit(page, trouble))
-        return visits[-1]
+        return pages.open(Visit, islands, look, java_script_enabled=script)
 
-    yield make
-    for visit in visits:
-        visit.page.close()
-        assert visit.trouble == []
+    return make
 
 
 @pytest.mark.parametrize(
@@ -122,7 +94,7 @@ def test_several_numbers_each_have_their_reason_and_a_tolerance(opens: Opens) ->
     assert visit.check() == "✗ Not yet.\nL: 2.5 is not it."
     visit.fill("L, units", "−2,51")
     assert visit.verdict == ""  # an answer that changes is not judged any more
-    visit.view.get_by_label("L, units", exact=True).press("Enter")
+    visit.root.get_by_label("L, units", exact=True).press("Enter")
     assert visit.verdict == "✓ Right."
 
 
@@ -148,21 +120,21 @@ def test_shapes(opens: Opens, x: str, scalar: str, said: str) -> None:
 def test_what_is_kept_is_told_variable_by_variable(opens: Opens) -> None:
     visit = opens(KEPT.island())
     for name in ("z", "h", "o"):
-        visit.view.get_by_role("checkbox", name=name, exact=True).check()
+        visit.root.get_by_role("checkbox", name=name, exact=True).check()
     assert visit.check().splitlines() == [
         "✗ Not yet.",
         "x is kept: ∂J/∂W⁽¹⁾ is computed from it.",
         "z may go: no step of backward reads it. The VJP of relu asks h instead.",
     ]
-    visit.view.get_by_role("checkbox", name="z", exact=True).uncheck()
-    visit.view.get_by_role("checkbox", name="x", exact=True).check()
+    visit.root.get_by_role("checkbox", name="z", exact=True).uncheck()
+    visit.root.get_by_role("checkbox", name="x", exact=True).check()
     assert visit.check() == "✓ Right.\nz may go."
 
 
 def test_one_choice_by_keyboard(opens: Opens) -> None:
     visit = opens(CHOICE.island())
     assert visit.check() == "Choose one first."
-    visit.view.get_by_role("radio", name="up").focus()
+    visit.root.get_by_role("radio", name="up").focus()
     visit.page.keyboard.press("ArrowDown")
     visit.page.keyboard.press("Enter")
     assert visit.verdict == "✗ Not yet.\nJ falls to the right."
@@ -179,15 +151,15 @@ def test_an_order_by_keyboard_every_topological_one_is_right(opens: Opens) -> No
     assert "which comes later here." in visit.check() or "which come later here." in visit.verdict
     for place, name in enumerate(("s", "z", "h", "o", "L", "J")):  # s first: it needs the weights only
         while visit.steps.index(name) > place:
-            up = visit.view.get_by_role("button", name=f"Move {name} up", exact=True)
+            up = visit.root.get_by_role("button", name=f"Move {name} up", exact=True)
             up.focus()
             visit.page.keyboard.press("Enter")
             assert visit.page.evaluate("document.activeElement.textContent").endswith(f"Move {name} up")
             assert visit.status == f"{name} is now step {visit.steps.index(name) + 1} of 6."
     assert visit.check() == "✓ Right."
-    visit.view.get_by_role("button", name="Move z up", exact=True).click()
-    visit.view.get_by_role("button", name="Move z down", exact=True).click()
-    visit.view.get_by_role("button", name="Move z down", exact=True).click()
+    visit.root.get_by_role("button", name="Move z up", exact=True).click()
+    visit.root.get_by_role("button", name="Move z down", exact=True).click()
+    visit.root.get_by_role("button", name="Move z down", exact=True).click()
     assert visit.steps == ["s", "h", "z", "o", "L", "J"]
     assert visit.check() == "✗ Not yet.\nh is computed from z, which comes later here."
 
@@ -195,10 +167,10 @@ def test_an_order_by_keyboard_every_topological_one_is_right(opens: Opens) -> No
 def test_moving_beyond_the_ends_does_nothing(opens: Opens) -> None:
     visit = opens(FORWARD.island())
     before = visit.steps
-    top = visit.view.get_by_role("button", name=f"Move {before[0]} up", exact=True)
+    top = visit.root.get_by_role("button", name=f"Move {before[0]} up", exact=True)
     assert top.get_attribute("aria-disabled") == "true"
     top.click(force=True)
-    visit.view.get_by_role("button", name=f"Move {before[-1]} down", exact=True).click(force=True)
+    visit.root.get_by_role("button", name=f"Move {before[-1]} down", exact=True).click(force=True)
     assert visit.steps == before
 
 
@@ -211,9 +183,9 @@ def test_without_a_script_the_question_is_there_in_words(opens: Opens) -> None:
 
 def test_the_verdict_is_a_polite_live_region_and_the_question_a_legend(opens: Opens) -> None:
     visit = opens(CHOICE.island())
-    place = visit.view.locator(".mlp-answered")
+    place = visit.root.locator(".mlp-answered")
     assert (place.get_attribute("role"), place.get_attribute("aria-live")) == ("status", "polite")
-    assert visit.view.get_by_role("group", name="Up or down?").count() == 1
+    assert visit.root.get_by_role("group", name="Up or down?").count() == 1
 
 
 @pytest.mark.parametrize(
@@ -236,10 +208,10 @@ def test_a_damaged_question_stays_in_words_and_says_so(
 def test_nothing_from_outside_becomes_markup(opens: Opens) -> None:
     hostile = "<img src=x onerror=alert(1)>"
     visit = opens(Question.several(hostile, {hostile: hostile, "b": hostile}, [hostile], right=hostile).island())
-    visit.view.get_by_role("checkbox", name="b", exact=True).check()
+    visit.root.get_by_role("checkbox", name="b", exact=True).check()
     assert visit.check().count(hostile) == 2
-    visit.view.get_by_role("checkbox", name="b", exact=True).uncheck()
-    visit.view.get_by_role("checkbox", name=hostile, exact=True).check()
+    visit.root.get_by_role("checkbox", name="b", exact=True).uncheck()
+    visit.root.get_by_role("checkbox", name=hostile, exact=True).check()
     assert visit.check() == f"✓ Right.\n{hostile}"
     assert visit.page.locator("figure img").count() == 0
 
@@ -255,7 +227,6 @@ def test_it_shares_a_page_with_others(opens: Opens) -> None:
 def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
     """axe finds nothing against WCAG A and AA, nothing is wider than the screen, targets are large on a phone."""
     visit = opens(*(q.island() for q in (NUMBER, SHAPES, KEPT, CHOICE, FORWARD)), look=look)
-    visit.page.evaluate(Axe().axe_script)
     for state in ("at first", "wrong", "right"):
         if state != "at first":
             visit.page.locator(".mlp-question").nth(0).get_by_label("bytes", exact=True).fill(
@@ -264,17 +235,7 @@ def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
             for check in visit.page.get_by_role("button", name="Check", exact=True).all():
                 check.click()
         visit.settle()
-        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, state
-        assert small_text(visit.page, ".mlp-question") == [], state
-        found = visit.page.evaluate(
-            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
-        )
-        wrong = [
-            f"{state}, {violation['id']}: {node['failureSummary']}\n{node['html'][:300]}"
-            for violation in found["violations"]
-            for node in violation["nodes"]
-        ]
-        assert not wrong, "\n\n".join(wrong[:5])
+        assert barriers(visit.page, Visit.outermost) == [], state
     if look.startswith("phone"):
         targets = visit.page.locator(".mlp-question").locator("button, input[type=text], .mlp-option")
         for target in targets.all():

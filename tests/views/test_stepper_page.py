@@ -6,16 +6,13 @@ import base64
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from statistics import quantiles
 from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from mlp import network, trace, value_and_grad
 from mlp.draw import to_svg
@@ -28,48 +25,23 @@ from mlp.text import number
 from mlp.views import bundle
 from mlp.views.state import PANELS, Stop, stops
 from mlp.views.stepper import Stepper
+from tests.everyone import barriers, overflow
+from tests.views.pages import LOOKS, OpenView, Pages, tampered
 from tests.views.shipped import minified, page_script
 
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-LOOKS = {"light": (1100, 900), "dark": (1100, 900), "phone": (390, 844), "phone-dark": (390, 844)}
 GRAPH, VALUES = running_example()
 WALK = stops(GRAPH)
 Values = dict[str, Array]
 
 
-def document(islands: Sequence[str], theme: str = "light") -> str:
-    """A page as the book makes it: islands, one style sheet, one classic script."""
-    colours = "#14181E; color: #E6EAEE" if theme == "dark" else "#FFF; color: #1F2328"
-    body = f"body {{ background: {colours}; font-family: sans-serif; margin: 1rem auto; max-width: 46rem }}"
-    return (
-        f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>A page</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{body}{bundle.style()}</style></head><body><main><h1>A page</h1>{''.join(islands)}"
-        '<p><label>Elsewhere <input id="elsewhere"></label></p></main>'
-        f"<script>{page_script()}</script></body></html>"
-    )
+class Visit(OpenView):
+    """A stepper in a page."""
 
-
-@dataclass
-class Visit:
-    """A stepper in a page, and all that went wrong there."""
-
-    page: Page
-    trouble: list[str] = field(default_factory=list)
-
-    def find(self, selector: str) -> Any:
-        return self.page.locator(f".mlp-stepper {selector}").first
-
-    def button(self, name: str) -> Any:
-        return self.page.locator(".mlp-stepper").first.get_by_role("button", name=name, exact=True)
+    outermost = ".mlp-stepper"
 
     @property
     def count(self) -> str:
         return str(self.find(".mlp-count").inner_text())
-
-    @property
-    def said(self) -> str:
-        return str(self.find("> [role=status]").text_content())
 
     def go(self, step: int) -> None:
         """To a stop, by the list of stops."""
@@ -78,10 +50,6 @@ class Visit:
     def open_all(self) -> None:
         self.page.evaluate("document.querySelectorAll('.mlp-stepper details').forEach(d => { d.open = true; })")
         self.settle()
-
-    def settle(self) -> None:
-        """Until observers and events of the last change have run."""
-        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
     def tables(self, panel: str = "numbers") -> dict[str, list[str]]:
         """The tables of a panel: from caption to entries as text, row by row."""
@@ -94,7 +62,7 @@ class Visit:
 
     def entry(self, name: str, row: int, column: int) -> Any:
         label = f"{unicode_name(name)} row {row}, column {column}"
-        return self.page.locator(".mlp-stepper").first.get_by_label(label, exact=True)
+        return self.root.get_by_label(label, exact=True)
 
     def reason(self, control: Any) -> str:
         """Why a field's content was refused, as it is said where the field stands."""
@@ -111,33 +79,15 @@ Opens = Callable[..., Visit]
 
 
 @pytest.fixture
-def opens(browser: Browser, tmp_path: Path) -> Iterator[Opens]:
-    """Open islands in a page from disk; at the end nothing may have gone wrong."""
-    visits: list[Visit] = []
-
+def opens(pages: Pages) -> Opens:
     def make(
         *islands: str, look: str = "light", address: str = "", motion: str = "no-preference", touch: bool = False
     ) -> Visit:
-        theme = "dark" if look.endswith("dark") else "light"
-        path = tmp_path / f"page{len(visits)}.html"
-        path.write_text(document(islands or [Stepper(GRAPH, VALUES).island()], theme), "utf-8")
-        width, height = LOOKS[look]
-        screen: Any = {"viewport": {"width": width, "height": height}, "has_touch": touch, "is_mobile": touch}
-        page = browser.new_page(**screen, reduced_motion=motion)  # type: ignore[arg-type]
-        visit = Visit(page)
-        page.on("console", lambda m: visit.trouble.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: visit.trouble.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else visit.trouble.append(r.url))
-        page.on("dialog", lambda dialog: visit.trouble.append(f"dialog: {dialog.message}"))
-        page.goto(path.as_uri() + address)
-        visit.settle()
-        visits.append(visit)
-        return visit
+        shown = islands or [Stepper(GRAPH, VALUES).island()]
+        screen = {"has_touch": touch, "is_mobile": touch, "reduced_motion": motion}
+        return pages.open(Visit, shown, look, address=address, **screen)
 
-    yield make
-    for visit in visits:
-        visit.page.close()
-        assert visit.trouble == []
+    return make
 
 
 @pytest.fixture
@@ -769,15 +719,6 @@ def test_a_state_that_is_no_json_leaves_the_figure_too(opens: Opens) -> None:
     assert visit.page.locator("figure img").count() == 1
 
 
-def tampered(island: str, change: Callable[[dict[str, Any]], Any], svg: Callable[[str], str] = str) -> str:
-    """An island whose state or picture somebody has changed."""
-    head, text, tail = re.split(r'(?<=<script type="application/json">)(.*)(?=</script>)', island, flags=re.DOTALL)
-    told = json.loads(text)
-    change(told["state"])
-    told["svg"] = svg(told["svg"])
-    return head + json.dumps(told).replace("<", "\\u003c") + tail
-
-
 def test_nothing_from_outside_becomes_markup(opens: Opens) -> None:
     hostile = "<img src=x onerror=alert(1)>"
 
@@ -814,7 +755,6 @@ def test_everyone_can_use_every_stop(opens: Opens, look: str) -> None:
     visit = opens(Stepper(GRAPH, VALUES, show=PANELS).island(), look=look)
     visit.page.set_viewport_size({"width": LOOKS[look][0], "height": 6000})  # all at once, nothing under the bar
     visit.open_all()
-    visit.page.evaluate(Axe().axe_script)
     visit.entry("W2", 1, 1).fill("x")
     for position in range(len(WALK)):
         visit.go(position)
@@ -822,17 +762,7 @@ def test_everyone_can_use_every_stop(opens: Opens, look: str) -> None:
             visit.find(".mlp-node[data-variable=W1]").focus()
             visit.find("[data-mistake=drop_phi]").click()
         visit.settle()
-        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-        assert small_text(visit.page) == []
-        found = visit.page.evaluate(
-            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
-        )
-        wrong = [
-            f"stop {position + 1}, {violation['id']}: {node['failureSummary']}\n{node['html'][:300]}"
-            for violation in found["violations"]
-            for node in violation["nodes"]
-        ]
-        assert not wrong, "\n\n".join(wrong[:5])
+        assert barriers(visit.page, Visit.outermost) == [], f"stop {position + 1}"
 
 
 @pytest.mark.parametrize("look", ["light", "phone-dark"])
@@ -841,17 +771,11 @@ def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
     graph, values = diamond()
     visit = opens(Stepper(graph, values).island(), look=look, touch=look.startswith("phone"))
     visit.page.set_viewport_size({"width": LOOKS[look][0], "height": 6000})
-    visit.page.evaluate(Axe().axe_script)
     wrong: list[str] = []
 
     def look_at(state: str) -> None:
         visit.settle()
-        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, state
-        assert small_text(visit.page) == [], state
-        found = visit.page.evaluate(
-            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
-        )
-        wrong.extend(f"{state}, {v['id']}: {v['nodes'][0]['html'][:300]}" for v in found["violations"])
+        wrong.extend(f"{state}: {barrier}" for barrier in barriers(visit.page, Visit.outermost))
 
     look_at("as it begins")
     for panel in (*PANELS, "check"):
@@ -896,33 +820,7 @@ def test_everyone_can_use_an_outline_and_maps(opens: Opens, look: str) -> None:
         visit = opens(Stepper(graph, values, show=PANELS).island(), look=look)
         visit.page.set_viewport_size({"width": LOOKS[look][0], "height": 6000})
         visit.go(stop)
-        visit.page.evaluate(Axe().axe_script)
-        found = visit.page.evaluate(
-            "tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG
-        )
-        assert [v["nodes"][0]["html"][:300] for v in found["violations"]] == []
-        assert small_text(visit.page) == []
-        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-
-
-def small_text(page: Page, root: str = ".mlp-stepper") -> list[str]:
-    """Text that is shown smaller than 11 pixels, in the picture too."""
-    return page.evaluate(  # type: ignore[no-any-return]
-        """root => {
-          const small = [];
-          const walk = document.createTreeWalker(document.querySelector(root), NodeFilter.SHOW_TEXT);
-          while (walk.nextNode()) {
-            const node = walk.currentNode.parentElement;
-            if (!walk.currentNode.data.trim() || !node.checkVisibility()) continue;
-            if (node.closest(".mlp-unseen, style, desc, title")) continue;
-            const svg = node.closest("svg");
-            const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
-            if (parseFloat(getComputedStyle(node).fontSize) * scale < 10.99) small.push(node.outerHTML.slice(0, 200));
-          }
-          return small;
-        }""",
-        root,
-    )
+        assert barriers(visit.page, Visit.outermost) == []
 
 
 def test_on_a_phone_back_and_next_stay_at_the_bottom(opens: Opens) -> None:
@@ -1103,12 +1001,11 @@ def test_on_a_phone_wide_matrices_scroll_inside_their_own_boxes(opens: Opens) ->
     rng = np.random.default_rng(0)
     given = {key: rng.normal(size=graph.variables[key].shape) for key in graph.inputs}
     visit = opens(Stepper(graph, graph.init(0) | given, name="broad").island(), look="phone", touch=True)
-    visit.page.evaluate(Axe().axe_script)
     visit.open_all()
     for stop in ("z", "back-s", "dJ-dW1", "update"):
         visit.go([each.id for each in stops(graph)].index(stop))
         visit.settle()
-        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, stop
+        assert overflow(visit.page) <= 0, stop
         found = visit.page.evaluate("axe.run({runOnly: ['scrollable-region-focusable']})")
         assert [node["html"][:200] for rule in found["violations"] for node in rule["nodes"]] == []
     wide_box = visit.find(".mlp-panel-numbers .mlp-array.mlp-is-cotangent")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from mlp import checkpoint, memory, network
 from mlp.steps import schedule
 from mlp.text import bytes_text
 from mlp.views.walks import Walks, runs
-from tests.views.test_stepper_page import LOOKS, document
+from tests.everyone import barriers
+from tests.views.pages import LOOKS, OpenView, Pages
 
 TEN = network([8] * 11, 32, "tanh", weight_decay=1e-4)
 ROOT = checkpoint.sqrt(TEN)
@@ -27,26 +26,11 @@ PLANS = {
 
 
 @pytest.fixture
-def opens(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    trouble: list[str] = []
-    pages: list[Page] = []
+def opens(pages: Pages) -> Callable[..., Page]:
+    def make(look: str = "light") -> Page:
+        return pages.open(OpenView, [Walks(TEN, PLANS).island()], look).page
 
-    def make(view: Walks | None = None, look: str = "light") -> Page:
-        path = tmp_path / f"page{len(pages)}.html"
-        island = (view or Walks(TEN, PLANS)).island()
-        path.write_text(document([island], "dark" if look.endswith("dark") else "light"), "utf-8")
-        width, height = LOOKS[look]
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.on("console", lambda m: trouble.append(m.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.goto(path.as_uri())
-        pages.append(page)
-        return page
-
-    yield make
-    for page in pages:
-        page.close()
-    assert trouble == []
+    return make
 
 
 def shown(page: Page, phase: str) -> list[str]:
@@ -156,10 +140,4 @@ def test_everyone_can_use_it(opens: Callable[..., Page], look: str) -> None:
     ]
     for reach in states:
         reach()
-        found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
-        assert found.violations_count == 0, found.generate_report()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        sizes = (
-            "[...document.querySelectorAll('.mlp-walks *')].map((node) => parseFloat(getComputedStyle(node).fontSize))"
-        )
-        assert min(page.evaluate(sizes)) >= 11
+        assert barriers(page, ".mlp-walks") == []
