@@ -6,9 +6,10 @@ Shapes: a column is an example, so ``x`` is (d, n), ``W1`` is (m, d) and ``z = W
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlp.engine import Run, Trace, predict, prepare, trace, value_and_grad
+from mlp.engine import Trace, predict, trace, value_and_grad
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
+from mlp.prepared import Run, prepare
 from mlp.steps import Plan, Schedule, Step, schedule
 
 if TYPE_CHECKING:

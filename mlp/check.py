@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp.engine import is_finite, prepare, trace, value_and_grad
+from mlp.engine import trace, value_and_grad
 from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import OPS, Array, Op
+from mlp.prepared import prepare
 from mlp.text import number
+from mlp.values import is_finite
 
 STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends with J
 SCALES = (1, 1 / 8, 8, 1 / 64, 64, 1 / 512, 512, 1 / 4096)  # tried in turn: the best nudge depends on how much J bends

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from mlp.engine import checked, execute, places, prepare
+from mlp.engine import execute
 from mlp.graph import Graph
 from mlp.inputs import listed, one_of
 from mlp.ops import Array
 from mlp.optimizers import OPTIMIZERS, Optimizer
+from mlp.prepared import places, prepare
 from mlp.steps import Plan, Schedule, Step, cotangent_name, policy_name, schedule
 from mlp.text import bytes_text
+from mlp.values import checked
 
 #: The kinds of arrays that are counted apart.
 KINDS = ("parameters", "inputs", "gradients", "optimizer", "kept", "workspace")

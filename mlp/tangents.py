@@ -11,11 +11,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mlp.engine import check_array, checked, execute, is_finite
+from mlp.engine import execute
 from mlp.graph import Graph
 from mlp.inputs import one_of
 from mlp.ops import Array
 from mlp.steps import Schedule, check_graph, cotangent_name, objective_name, schedule
+from mlp.values import check_array, checked, is_finite
 
 EPSILON = 2.0**-200  # a power of two, so that scaling by it costs no digit; its square is far below the last bit of 1
 

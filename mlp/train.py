@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from mlp.engine import Run, check_array, prepare
 from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import Array
 from mlp.optimizers import OPTIMIZERS, Optimizer
+from mlp.prepared import Run, prepare
 from mlp.steps import check_graph
 from mlp.text import number
+from mlp.values import check_array
 
 
 @dataclass

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 
 import mlp
 
-CORE = ("ops", "graph", "networks", "engine", "check", "tangents", "train", "data", "examples", "plots")
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(module.name for module in walk_packages(mlp.__path__, "mlp."))
 HEAVY = {
     "graphviz",
     "pygraphviz",
@@ -26,8 +32,9 @@ HEAVY = {
     "scipy",
 }
 CONTRACT = {
-    *("network", "value_and_grad", "prepare", "predict", "trace", "check_gradients", "sgd", "adam", "data", "draw"),
-    *("Graph", "Variable", "Equation", "Step", "Trace", "Run", "History"),
+    *("network", "value_and_grad", "prepare", "predict", "trace", "check_gradients", "check_vjp", "sgd", "adam"),
+    *("Graph", "Variable", "Equation", "Step", "Trace", "Run", "History", "Stepper", "explore"),
+    *("data", "draw", "memory", "checkpoint"),
 }
 
 
@@ -52,6 +59,54 @@ def test_import_loads_little_beyond_numpy_so_it_is_quick() -> None:
     assert len(added) < 25
 
 
+def room(module: str) -> str:
+    """The room of ARCHITECTURE.md that a module is in: of `mlp.draw.svg`, draw."""
+    return module.split(".")[1]
+
+
+def allowed() -> dict[str, set[str]]:
+    """For each room those that it may import: all to its left, in the list of ARCHITECTURE.md."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("Imports run one way")[2]
+    lines = re.findall(r"^    (\w.*)$", text.partition("\n## ")[0], re.MULTILINE)
+    left: dict[str, set[str]] = {}
+    for groups in ([re.findall(r"\w+", group) for group in line.split("←")] for line in lines):
+        for name in groups[0]:
+            left.setdefault(name, set())
+        for lower, higher in pairwise(groups):
+            for name in higher:
+                left.setdefault(name, set()).update(lower)
+    for _ in left:  # until nothing is added
+        for name, names in left.items():
+            left[name] = names.union(*(left[lower] for lower in names))
+    return left
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """What a module imports from the package when it is imported itself: not for types alone, not inside functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ImportFrom) and child.module == "mlp":
+            yield from (f"mlp.{alias.name}" for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and (child.module or "").startswith("mlp."):
+            yield str(child.module)
+        elif isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names if alias.name.startswith("mlp."))
+        elif not isinstance(child, ast.FunctionDef) and "TYPE_CHECKING" not in ast.dump(getattr(child, "test", child)):
+            yield from imported(child)
+
+
+def test_the_list_of_imports_is_complete_and_has_no_circle() -> None:
+    left = allowed()
+    assert set(left) == {room(module) for module in MODULES}
+    assert [name for name, names in left.items() if name in names] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module: str) -> None:
+    source = inspect.getsource(import_module(module))
+    found = {room(name) for name in imported(ast.parse(source))} - {room(module)}
+    assert found <= allowed()[room(module)]
+
+
 def test_the_core_runs_without_anything_heavier() -> None:
     code = """
 import mlp
@@ -65,7 +120,7 @@ mlp.data.digits()
 
 @pytest.mark.parametrize("name", sorted(CONTRACT))
 def test_every_name_of_the_contract_is_there(name: str) -> None:
-    assert name == "draw" or getattr(mlp, name) is not None  # drawing has its own tests
+    assert hasattr(mlp, name)
 
 
 def test_all_names_that_are_announced_exist_and_are_sorted() -> None:
@@ -111,7 +166,7 @@ def test_the_package_says_that_it_is_typed() -> None:
 
 
 def public() -> list[pytest.param]:
-    modules = [getattr(mlp, name, None) or __import__(f"mlp.{name}", fromlist=["_"]) for name in CORE]
+    modules = [import_module(name) for name in MODULES]
     found = {
         f"{module.__name__}.{name}": thing
         for module in modules

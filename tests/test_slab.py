@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import mlp
 from mlp import memory, schedule
-from mlp.engine import places
+from mlp.prepared import places
 from mlp.slab import ALIGNMENT, SMALL, place
 from mlp.steps import Lifetime
 from tests.cases import SEEDS, examples, random_graph, random_network

@@ -8,9 +8,10 @@ import numpy as np
 
 from mlp.draw.labels import unicode_name
 from mlp.draw.svg import LIGHT
-from mlp.engine import prepare, trace, value_and_grad
+from mlp.engine import trace, value_and_grad
 from mlp.graph import Graph
 from mlp.ops import Array
+from mlp.prepared import prepare
 from mlp.text import number
 
 REACH, POINTS = 2.0, 81  # how far the curve goes to both sides, and by how many points: as in the view itself
