@@ -42,16 +42,31 @@ class Run:
         if not isinstance(policy, Plan):
             one_of(policy, ("residuals", "keep_all"), "policy")
         steps = schedule(graph, policy, keep)
-        always = constants(steps)
         offsets, self.reserved = places(steps)
         self._slab, views = _views(steps, offsets, self.reserved)
         self._bound: dict[str, Array] = dict.fromkeys(graph.given, np.empty(0))  # nobody's array: the first call binds
         self._places: dict[str, list[tuple[list[Array], int]]] = {name: [] for name in graph.given}
         self._calls: list[tuple[Callable[..., None], list[Array]]] = []
         self._squares: list[float] = []  # sums of squares: one is not finite if any entry is not
-        now: dict[str, Array] = {}  # where each array is, in the life that it is in
         factors = {step.variable: _factors(steps, step) for step in steps if step.phase == "backward"}
+        now = self._compile(steps, views, factors, poison)
+        self._J = now[self._objective]
+        self._kept = {name: now[name] for name in self._keep if name in now}
+        self._grads = {name: now[cotangent_name(graph, name)] for name in graph.parameters}
+        self._flat = [gradient.reshape(-1) for name, gradient in self._grads.items() if not factors[name]]
+        self._ran = False
+
+    def _compile(
+        self,
+        steps: Schedule,
+        views: Mapping[tuple[str, int], Array],
+        factors: Mapping[str, Sequence[str]],
+        poison: bool,
+    ) -> dict[str, Array]:
+        """Write the list of calls; where each array is in the end."""
+        always = constants(steps)
         watched = {name for names in factors.values() for name in names}
+        now: dict[str, Array] = {}  # where each array is, in the life that it is in
         for step in steps:
             for name in (*step.born, *step.workspace):
                 now[name] = views[name, step.index]
@@ -63,16 +78,12 @@ class Run:
             if step.final and step.writes[0] in watched:
                 self._append(self._watch, step.writes, now)  # at once, while it is at hand
             if step.phase == "backward" and step.final:
-                for name in set(factors[step.variable]) & set(graph.given):
+                for name in set(factors[step.variable]) & set(self.graph.given):
                     self._append(self._watch, (name,), now)
             if poison:
                 gone = [name for name in (*step.freed, *step.workspace) if name not in always]
                 self._calls += [(_fill_nan, [now[name]]) for name in gone]
-        self._J = now[self._objective]
-        self._kept = {name: now[name] for name in self._keep if name in now}
-        self._grads = {name: now[cotangent_name(graph, name)] for name in graph.parameters}
-        self._flat = [gradient.reshape(-1) for name, gradient in self._grads.items() if not factors[name]]
-        self._ran = False
+        return now
 
     def _append(self, rule: Callable[..., None], names: Sequence[str], now: Mapping[str, Array]) -> None:
         """One more call; the caller's arrays come in when they are bound."""

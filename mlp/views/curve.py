@@ -1,23 +1,21 @@
 """J over one weight: the slopes at the weight's value, and the curve as a picture, for places without a script."""
 
 from collections.abc import Mapping
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
 from mlp.draw.labels import unicode_name
-from mlp.draw.svg import LIGHT
 from mlp.engine import trace, value_and_grad
 from mlp.graph import Graph
 from mlp.ops import Array
 from mlp.prepared import prepare
 from mlp.text import number
+from mlp.views.chart import Label, chart, colour
 
 REACH, POINTS = 2.0, 81  # how far the curve goes to both sides, and by how many points: as in the view itself
 STEP = 1e-5  # of a nudge, as a part of max(1, |w|)
 WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 360, 190, 46, 24, 8
-ALONE, INLINE = f'color="{LIGHT["parameter"]}"', 'style="height:auto;max-width:100%"'
 
 
 class Slopes(NamedTuple):
@@ -112,26 +110,18 @@ def picture(graph: Graph, values: Mapping[str, Array], name: str, index: tuple[i
     tangent = across(sides[0], -1) + across(sides[1], 1)
     line = "".join(f"{'L' if k else 'M'}{x(entry):.1f} {y(height):.1f}" for k, (entry, height) in enumerate(points))
     title = f"{unicode_name(J)} as {entry_name(name, index)} moves"
-    colours = LIGHT if alone else {role: f"var(--mlp-{role},{LIGHT[role]})" for role in ("forward", "backward")}
-    labels: list[tuple[float, float, str, str]] = [(LEFT + 7, 18, "start", unicode_name(J))]
+    forward, backward = (colour(role, alone=alone) for role in ("forward", "backward"))
+    labels: list[Label] = [(LEFT + 7, 18, "start", unicode_name(J))]
     labels += [(LEFT - 6, y(height) + 4, "end", number(height, 3)) for height in (high, low)]
     ends = zip((w - REACH, w, w + REACH), ("start", "middle", "end"), strict=True)
     labels += [(x(entry), HEIGHT - 6, anchor, number(entry, 3)) for entry, anchor in ends]
-    texts = "".join(
-        f'<text x="{left:.1f}" y="{top:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-        for left, top, anchor, text in labels
+    drawn = (
+        f'<path d="M{LEFT} {EDGE}V{HEIGHT - BOTTOM}H{WIDTH - EDGE}" opacity=".5"/>'
+        f'<path d="{line}" style="stroke:{forward};stroke-width:2.25"/>'
+        f'<path d="{tangent}" style="stroke:{backward};stroke-width:2.5;stroke-dasharray:7 3"/>'
+        f'<circle cx="{x(w):.1f}" cy="{y(at):.1f}" r="5" style="fill:{forward}" stroke="none"/>'
     )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'role="img" fill="none" stroke="currentColor" {ALONE if alone else INLINE}><title>{escape(title)}</title>'
-        f"<desc>{escape(described(graph, values, name, index))}</desc>"
-        + (f'<rect width="{WIDTH}" height="{HEIGHT}" rx="6" fill="#fff" stroke="none"/>' if alone else "")
-        + f'<path d="M{LEFT} {EDGE}V{HEIGHT - BOTTOM}H{WIDTH - EDGE}" opacity=".5"/>'
-        f'<path d="{line}" style="stroke:{colours["forward"]};stroke-width:2.25"/>'
-        f'<path d="{tangent}" style="stroke:{colours["backward"]};stroke-width:2.5;stroke-dasharray:7 3"/>'
-        f'<circle cx="{x(w):.1f}" cy="{y(at):.1f}" r="5" style="fill:{colours["forward"]}" stroke="none"/>'
-        f'<g fill="currentColor" stroke="none" style="font:13px/1 system-ui,sans-serif">{texts}</g></svg>'
-    )
+    return chart((WIDTH, HEIGHT), title, described(graph, values, name, index), drawn, labels, alone=alone)
 
 
 def described(graph: Graph, values: Mapping[str, Array], name: str, index: tuple[int, ...]) -> str:

@@ -1,7 +1,6 @@
 """Memory: the bytes of a training step for settings that a reader changes, against a budget, and the ways out."""
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import traitlets
 
 from mlp import checkpoint, memory
 from mlp.draw.labels import unicode_name
-from mlp.draw.svg import LIGHT
 from mlp.graph import DTYPES, Graph
 from mlp.inputs import listed, non_negative, one_of, positive_int
 from mlp.memory import KINDS, Event, Timeline
@@ -18,6 +16,7 @@ from mlp.ops import ACTIVATIONS, LOSSES
 from mlp.optimizers import OPTIMIZERS
 from mlp.steps import POLICIES, Plan
 from mlp.text import bytes_text
+from mlp.views.chart import Label, chart, colour
 from mlp.views.state import who
 from mlp.views.view import Island
 
@@ -352,12 +351,11 @@ def picture(found: Timeline, sums: int, budget: int, *, alone: bool) -> str:
         low = stairs(base)
         more = sums if kind == "gradients" else 0
         base = [count + event.bytes[kind] + more for count, event in zip(base, chosen, strict=True)]
-        colour = LIGHT[role] if alone else f"var(--mlp-{role},{LIGHT[role]})" if role != "parameter" else "currentColor"
         bands.append(
             f'<path d="M{"L".join(stairs(base) + low[::-1])}Z" fill-opacity="{strength}" stroke-width=".6" '
-            f'style="fill:{colour}"/>'
+            f'style="fill:{colour(role, alone=alone)}"/>'
         )
-    labels: list[tuple[float, float, str, str]] = [
+    labels: list[Label] = [
         (LEFT - 6, y(0) + 4, "end", "0"),
         (LEFT - 6, y(most / 1.08) + 4, "end", bytes_text(int(most / 1.08))),
     ]
@@ -372,18 +370,10 @@ def picture(found: Timeline, sums: int, budget: int, *, alone: bool) -> str:
         across = LEFT + (WIDTH - LEFT - EDGE) * turn / len(found.events)
         line = f"M{across:.1f} 4V{floor}"
         labels += [(across - 8, 14, "end", "forward →"), (across + 8, 14, "start", "← backward")]
-    texts = "".join(
-        f'<text x="{left:.1f}" y="{top:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-        for left, top, anchor, text in labels
-    )
-    colours = f'color="{LIGHT["parameter"]}"' if alone else 'style="height:auto;max-width:100%"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'role="img" fill="none" stroke="currentColor" {colours}><title>Memory of a training step</title>'
-        f"<desc>{escape(described(found, sums, budget))}</desc>"
-        + (f'<rect width="{WIDTH}" height="{HEIGHT}" rx="6" fill="#fff" stroke="none"/>' if alone else "")
-        + "".join(bands)
+    drawn = (
+        "".join(bands)
         + f'<path d="M{LEFT} {TOP - 6}V{floor}H{WIDTH - EDGE}" opacity=".5"/><path d="{line}" opacity=".5"/>'
         f'<path d="M{LEFT} {y(budget):.1f}H{WIDTH - EDGE}" stroke-width="2" stroke-dasharray="7 4"/>'
-        f'<g fill="currentColor" stroke="none" style="font:13px/1 system-ui,sans-serif">{texts}</g></svg>'
     )
+    words = described(found, sums, budget)
+    return chart((WIDTH, HEIGHT), "Memory of a training step", words, drawn, labels, alone=alone)
