@@ -7,6 +7,7 @@ shortens that script (`mlpbook.page_script`).
 
 import re
 from functools import cache
+from html import escape
 from importlib.resources import files
 
 FRAGMENTS = (
@@ -47,3 +48,38 @@ def module() -> str:
 def page_script() -> str:
     """The classic script that gives life to every island of a page."""
     return f"(() => {{\n{fragments()}\nhydrateIslands(document);\n}})();\n"
+
+
+# The colours of the book's pages; the views follow `data-theme`, as there.
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<script>
+document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+</script>
+<style>
+body {{ background: #FFF; color: #1F2328; font-family: sans-serif }}
+main {{ margin: 1rem auto; max-width: 46rem; padding: 0 1rem }}
+html[data-theme="dark"] body {{ background: #14181E; color: #E6EAEE }}
+.mlp-view {{ margin: 0 }}
+{style}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{islands}
+</main>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def page(title: str, *islands: str) -> str:
+    """A page of its own with these islands: all that it needs is in it."""
+    return PAGE.format(title=escape(title), style=style(), islands="\n".join(islands), script=page_script())

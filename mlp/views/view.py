@@ -56,6 +56,30 @@ class Island(anywidget.AnyWidget):
             f'<script type="application/json">{to_json({"state": told, "svg": inline})}</script></figure>'
         )
 
+    def page(self, title: str) -> str:
+        """A whole page with this view, alive: one file that works from disk, without a kernel and without a network.
+
+        ``Path("walk.html").write_text(view.page("A walk"), "utf-8")`` makes one to hand on.
+
+        Parameters
+        ----------
+        title : str
+            The page's title and its heading.
+
+        Returns
+        -------
+        str
+            HTML.
+
+        Raises
+        ------
+        TypeError
+            For a title that is no text.
+        """
+        if not isinstance(title, str):
+            raise TypeError(f"title: expected a text, received {title!r:.60}")
+        return bundle.page(title, self.island())
+
     @abstractmethod
     def text(self) -> str:
         """What the view shows, in words."""

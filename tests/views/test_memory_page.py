@@ -103,7 +103,7 @@ def test_the_settings_reach_every_rule_and_every_policy() -> None:
     """The random settings of the test above are no narrow corner."""
     settings = [any_setting(seed) for seed in range(90)]
     for key, least in [
-        ("activation", 5),
+        ("activation", len(ACTIVATIONS)),
         ("loss", 2),
         ("weight_decay", 2),
         ("bias", 2),

@@ -114,10 +114,11 @@ def test_every_step_belongs_to_one_stop_and_every_slot_to_something(seed: int) -
 
 def test_an_operator_of_ones_own_is_told_too() -> None:
     plain = network([3, 4, 2])
-    equations = [Equation("softplus", ("z",), "h") if e.op == "relu" else e for e in plain.equations]
-    graph = Graph([plain.variables[name] for name in plain.given], equations, table=OWN_TABLE)
+    equations = [Equation("swell", ("z",), "h") if e.op == "relu" else e for e in plain.equations]
+    table = OWN_TABLE | {"swell": replace(OWN_TABLE["softplus"], name="swell")}
+    graph = Graph([plain.variables[name] for name in plain.given], equations, table=table)
     words = " ".join(stop.words for stop in stops(graph))
-    assert "Softplus of z gives h" in words and "the slope of softplus" in words
+    assert "Swell of z gives h" in words and "the slope of swell" in words
 
 
 @examples(30)
