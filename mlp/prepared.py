@@ -154,8 +154,9 @@ class Run:
                 if array.base is self._slab:
                     raise ValueError(f"{name}: expected an array that this run does not write to; pass {name}.copy()")
                 self._bound[name] = array
+                view = read_only(array)
                 for arguments, position in self._places[name]:
-                    arguments[position] = read_only(array)
+                    arguments[position] = view
 
 
 def prepare(graph: Graph, keep: Sequence[str] = (), poison: bool = False, policy: str | Plan = "residuals") -> Run:
