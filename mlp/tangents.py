@@ -58,9 +58,11 @@ def jvp(
     check_graph(graph)
     name = objective_name(graph) if of is None else of
     one_of(name, graph.variables, "of")
+    if graph.maker(name) is None:
+        raise ValueError(f"of: expected a variable that an equation defines, received {name!r}, which is given")
     only = Graph(graph.variables.values(), graph.equations, graph.objective, name, graph.table)
-    arrays = _run(schedule(only, "predict"), values, direction)
-    return _parts(arrays[name], graph.dtype, name)
+    arrays, size = _run(schedule(only, "predict"), values, direction)
+    return _parts(arrays[name], size, graph.dtype, name)
 
 
 def hvp(graph: Graph, values: Mapping[str, Array], direction: Mapping[str, Array]) -> dict[str, Array]:
@@ -93,13 +95,16 @@ def hvp(graph: Graph, values: Mapping[str, Array], direction: Mapping[str, Array
     What is said of rules in `jvp` holds for VJPs too. relu has no curvature: its Hessian knows nothing of the corner.
     """
     objective_name(graph)
-    arrays = _run(schedule(graph), values, direction)
+    arrays, size = _run(schedule(graph), values, direction)
     names = {parameter: cotangent_name(graph, parameter) for parameter in graph.parameters}
-    return {parameter: _parts(arrays[name], graph.dtype, name)[1] for parameter, name in names.items()}
+    return {parameter: _parts(arrays[name], size, graph.dtype, name)[1] for parameter, name in names.items()}
 
 
-def _run(steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, Array]) -> dict[str, Array]:
-    """Run a schedule on numbers that carry tangents; the arrays that are left at the end."""
+def _run(steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
+    """Run a schedule on numbers that carry tangents: the arrays that are left, and by which power of 2 those are less.
+
+    A direction as long as 2²⁰⁰ would not be small beside 1 any more, so all are brought to one size.
+    """
     graph = steps.graph
     if not isinstance(direction, Mapping):
         raise TypeError(f"direction: expected a dict of arrays by name, received {type(direction).__name__}")
@@ -110,8 +115,12 @@ def _run(steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, A
     for name, array in direction.items():
         one_of(name, movable, "direction")
         check_array(graph, name, array, label=f"direction[{name!r}]")
+    size = int(np.frexp(max((float(np.abs(array).max()) for array in direction.values()), default=0.0))[1])
+    for name, array in direction.items():
         if name in arrays:
-            arrays[name].imag = EPSILON * array.astype("float64")  # float32 would hold nothing as small
+            arrays[name].imag = EPSILON * np.ldexp(
+                array.astype("float64"), -size
+            )  # float32 would hold nothing as small
     index = 0
     try:
         for step in execute(steps, arrays, "complex128"):
@@ -122,12 +131,13 @@ def _run(steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, A
     except TypeError as error:
         equation = steps[index].equation
         raise TypeError(f"'{equation}': expected rules that take complex numbers, received {error}") from error
-    return arrays
+    return arrays, size
 
 
-def _parts(array: Array, dtype: str, name: str) -> tuple[Array, Array]:
+def _parts(array: Array, size: int, dtype: str, name: str) -> tuple[Array, Array]:
     """The value and the tangent, apart."""
-    value, tangent = np.array(array.real, dtype), np.array(array.imag / EPSILON, dtype)
+    with np.errstate(over="ignore"):  # said below
+        value, tangent = np.array(array.real, dtype), np.array(np.ldexp(array.imag / EPSILON, size), dtype)
     if not is_finite(tangent):
         raise FloatingPointError(f"tangent of {name}: expected finite numbers, received inf or NaN")
     return value, tangent

@@ -246,6 +246,29 @@ def test_what_is_looked_at_must_be_there() -> None:
         jvp(graph, values, {}, of="nonsense")
 
 
+def test_what_is_looked_at_is_computed() -> None:
+    graph, values = mlp.examples.running_example()
+    with pytest.raises(ValueError, match="of: expected a variable that an equation defines, received 'W1'"):
+        jvp(graph, values, {}, of="W1")
+
+
+@pytest.mark.parametrize("power", [-990, -300, 210, 300, 990])
+def test_a_direction_may_be_of_any_length(power: int) -> None:
+    graph = network([3, 4, 2], 2, "tanh", weight_decay=0.1)
+    values = random_values(graph, 3)
+    direction = directions(graph, 3)
+    scaled = {name: np.ldexp(array, power) for name, array in direction.items()}
+    assert np.ldexp(jvp(graph, values, direction)[1], power) == jvp(graph, values, scaled)[1]
+    products, far = hvp(graph, values, direction), hvp(graph, values, scaled)
+    assert all(np.array_equal(np.ldexp(products[name], power), far[name]) for name in products)
+
+
+def test_a_tangent_that_is_too_large_is_said() -> None:
+    graph, values = mlp.examples.running_example()
+    with pytest.raises(FloatingPointError, match="tangent of J: expected finite numbers"):
+        jvp(graph, values, {"W1": np.full((4, 3), 1e308)})
+
+
 def test_a_rule_that_takes_no_complex_numbers_is_named() -> None:
     given_here = [Variable("a", (2, 3), role="parameter")]
     equations = [Equation("softplus", ("a",), "v"), Equation("l2", ("v",), "J", {"weight_decay": 1.0})]
