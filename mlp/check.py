@@ -6,7 +6,7 @@ decides what such a check is worth.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
+from math import isfinite, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -155,10 +155,10 @@ def check_gradients(
     unmeasured: dict[str, int] = {}
     corners: list[Corner] = []
     for name in graph.parameters:
-        entries = list(np.ndindex(graph.variables[name].shape))
-        size = len(entries)
-        if size > limit:
-            entries = [entries[i] for i in sorted(rng.choice(size, limit, replace=False))]
+        shape = graph.variables[name].shape
+        size = prod(shape)
+        chosen = sorted(rng.choice(size, limit, replace=False)) if size > limit else range(size)
+        entries = [tuple(int(k) for k in np.unravel_index(place, shape)) if shape else () for place in chosen]
         errors[name], worst[name], checked[name], unmeasured[name] = 0.0, entries[0], (len(entries), size), 0
         for index in entries:
             error, corner = nudged.check(name, index)
@@ -299,8 +299,10 @@ def step_errors(
     """
     one_of(parameter, graph.parameters, "parameter")
     shape = graph.variables[parameter].shape
-    if not isinstance(index, tuple) or index not in np.ndindex(shape):
+    if not isinstance(index, tuple) or len(index) != len(shape) or not all(map(_is_place, index, shape)):
         raise ValueError(f"index: expected that of an entry of {parameter}, shape {shape}, received {index!r}")
+    if not isinstance(steps, Sequence | np.ndarray):
+        raise TypeError(f"steps: expected a list of numbers > 0, received {steps!r}")
     steps = [positive(h, "steps") for h in steps]
     _, grads = value_and_grad(graph, values)
     run = prepare(graph)
@@ -336,6 +338,10 @@ def pull_back(op: Op, inputs: Sequence[Array], out: Array, delta: Array, argnum:
     instalment, *work = (np.full(shape, np.nan, delta.dtype) for shape in wanted)
     vjp.rule(instalment, delta, *saved, *work, **attrs)
     return instalment
+
+
+def _is_place(k: object, size: int) -> bool:
+    return isinstance(k, int | np.integer) and not isinstance(k, bool) and 0 <= int(k) < size
 
 
 def check_vjp(
@@ -379,13 +385,17 @@ def check_vjp(
     if not isinstance(op, Op):
         one_of(op, tuple(OPS), "op")
         op = OPS[op]
+    if not isinstance(inputs, Sequence):
+        raise TypeError(f"inputs: expected a list of arrays, received {type(inputs).__name__}")
+    if not isinstance(attrs, Mapping | None):
+        raise TypeError(f"attrs: expected a mapping from names to numbers, received {attrs!r}")
     numbers = {name: non_negative(value, f"attrs[{name!r}]") for name, value in (attrs or {}).items()}
     if numbers.keys() != op.attrs.keys():
         raise ValueError(f"attrs: expected {listed(op.attrs)}, received {listed(numbers)}")
     if len(inputs) < 1 or (len(inputs) != len(op.vjps) and not op.variadic):
         expected = "at least 1" if op.variadic else len(op.vjps)
         raise ValueError(f"inputs: {op.name} expected {expected}, received {len(inputs)}")
-    if argnum not in range(len(inputs)):
+    if not _is_place(argnum, len(inputs)):
         raise ValueError(f"argnum: expected one of 0 to {len(inputs) - 1}, received {argnum!r}")
     if op.vjp(argnum) is None:
         raise ValueError(f"argnum: {op.name} has no derivative with respect to its input {argnum}")
@@ -393,12 +403,18 @@ def check_vjp(
         if type(array) is not np.ndarray or array.dtype != np.float64:
             received = f"dtype {array.dtype}" if type(array) is np.ndarray else type(array).__name__
             raise TypeError(f"inputs[{position}]: expected a float64 array, received {received}")
+        if array.ndim not in (0, 2) or not array.size:
+            raise ValueError(f"inputs[{position}]: expected shape () or (rows, columns), received {array.shape}")
         if not is_finite(array):
             raise ValueError(f"inputs[{position}]: expected finite numbers, received inf or NaN")
         check = op.requires.get(position)
         wrong = check(array) if check else None
         if wrong:
             raise ValueError(f"inputs[{position}]: expected {wrong}")
+    try:
+        op.infer_shape(*(array.shape for array in inputs))
+    except ValueError as error:
+        raise ValueError(f"inputs: {op.name} {error}") from None
     step = positive(step, "step") * max(1.0, float(np.abs(inputs[argnum]).max()))
     rng = generator(seed)
     direction = rng.standard_normal(inputs[argnum].shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from itertools import product
 
@@ -75,6 +76,18 @@ def test_a_large_matrix_is_checked_at_some_entries() -> None:
     report = check_gradients(graph, random_values(graph), max_entries=7)
     assert report.ok
     assert report.checked == {"W1": (7, 1200), "W2": (7, 80)}
+
+
+def test_of_a_large_matrix_no_list_of_entries_is_made() -> None:
+    graph = network([1000, 700])
+    values = random_values(graph, 2)
+    tracemalloc.start()
+    try:
+        assert check_gradients(graph, values, max_entries=1).checked == {"W1": (1, 700_000)}
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 * 700_000 * 8  # bytes: a few arrays of its size
 
 
 def test_the_values_are_left_as_they_were() -> None:
@@ -282,6 +295,20 @@ MATRIX = np.arange(6.0).reshape(2, 3) + 0.5
         (("l2", [MATRIX], 0), ValueError, "attrs: expected weight_decay, received none"),
         (("relu", [MATRIX], 0, {"slope": 1}), ValueError, "attrs: expected none, received slope"),
         (("cross_entropy", [MATRIX, one_hot(np.random.default_rng(0), 2, 3)], 1), ValueError, "no derivative"),
+        (("matmul", [MATRIX, MATRIX.T], 0.0), ValueError, r"argnum: expected one of 0 to 1, received 0\.0"),
+        (("matmul", [MATRIX, MATRIX], 0), ValueError, "inputs: matmul expected the second factor"),
+        (("relu", None, 0), TypeError, "inputs: expected a list of arrays, received NoneType"),
+        (
+            ("relu", [MATRIX[:0]], 0),
+            ValueError,
+            r"inputs\[0\]: expected shape \(\) or \(rows, columns\), received \(0, 3\)",
+        ),
+        (
+            ("relu", [MATRIX[0]], 0),
+            ValueError,
+            r"inputs\[0\]: expected shape \(\) or \(rows, columns\), received \(3,\)",
+        ),
+        (("l2", [MATRIX], 0, [1.0]), TypeError, r"attrs: expected a mapping from names to numbers, received \[1\.0\]"),
     ],
 )
 def test_a_rule_that_cannot_be_checked_is_named(
@@ -315,6 +342,7 @@ def test_float32_wants_a_larger_nudge_than_float64() -> None:
         (("x", (0, 0), [1e-5]), "parameter: expected one of W1, W2, received 'x'"),
         (("W1", (9, 0), [1e-5]), r"index: expected that of an entry of W1, shape \(4, 3\), received \(9, 0\)"),
         (("W1", (0,), [1e-5]), r"index: .*received \(0,\)"),
+        (("W1", (-1, 0), [1e-5]), r"index: .*received \(-1, 0\)"),
         (("W1", 0, [1e-5]), "index: .*received 0"),
         (("W1", (0, 0), [0.0]), r"steps: expected a finite number > 0, received 0\.0"),
         (("W1", (0, 0), [np.nan]), "steps: expected a finite number > 0, received nan"),
@@ -323,6 +351,11 @@ def test_float32_wants_a_larger_nudge_than_float64() -> None:
 def test_a_curve_that_cannot_be_drawn_is_named(arguments: tuple[object, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         step_errors(*running_example(), *arguments)  # type: ignore[arg-type]
+
+
+def test_a_curve_needs_a_list_of_nudges() -> None:
+    with pytest.raises(TypeError, match="steps: expected a list of numbers > 0, received 1e-05"):
+        step_errors(*running_example(), "W1", (0, 0), 1e-5)  # type: ignore[arg-type]
 
 
 # --- blind spots and false alarms -----------------------------------------------------------------------------------
