@@ -31,7 +31,8 @@ NO_PROSE = [
     r"https?://\S+",
     r"<[^>\n]+>",
 ]
-WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+LETTER = r"[^\W\d_⁰¹²³⁴-⁹]"  # for Python's \d, raised digits are none
+WORD = re.compile(rf"{LETTER}+(?:['’]{LETTER}+)*")
 
 
 def words_of(text: str) -> Iterator[str]:
