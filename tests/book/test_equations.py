@@ -247,7 +247,7 @@ def test_matrix_product_in_indices() -> None:
         assert long == pytest.approx(trace["dJ/dW"][j, k]) == short
     known = {"W": W, "h": h, "delta": delta, "dJ/dh": trace["dJ/dh"], "dJ/dW": trace["dJ/dW"]}
     for label in ("eq-chain-transpose", "eq-chain-outer"):
-        assert compare(LABELLED[label].tex.split(r"\qquad")[-1], known) == 1
+        assert compare(LABELLED[label].tex.split(r"\text{so}\quad")[-1], known) == 1
 
 
 @pytest.mark.parametrize("activation", PHI)
@@ -368,18 +368,18 @@ QUOTED = {
     r"\frac{\partial r}{\partial h} .",
     "eq-chain-sum": r"\frac{\partial J}{\partial a} = \sum_i \frac{\partial J}{\partial u_i} \, "
     r"\frac{\partial u_i}{\partial a} .",
-    "eq-chain-vjp": r"\frac{\partial J}{\partial z_k} = \sum_i \frac{\partial h_i}{\partial z_k} "
-    r"\frac{\partial J}{\partial h_i} , \qquad\text{or}\qquad \frac{\partial J}{\partial \mathbf{z}} = "
+    "eq-chain-vjp": r"\begin{aligned} \frac{\partial J}{\partial z_k} &= \sum_i \frac{\partial h_i}{\partial z_k} "
+    r"\frac{\partial J}{\partial h_i} , \\[1ex] \text{or}\quad \frac{\partial J}{\partial \mathbf{z}} &= "
     r"\mathbf{J}^\top \boldsymbol\delta \quad\text{with}\quad \boldsymbol\delta = "
-    r"\frac{\partial J}{\partial \mathbf{h}} .",
+    r"\frac{\partial J}{\partial \mathbf{h}} . \end{aligned}",
     "eq-chain-phi": r"\frac{\partial J}{\partial \mathbf{z}} = \operatorname{diag}(\phi'(\mathbf{z}))\, "
     r"\boldsymbol\delta = \boldsymbol\delta \odot \phi'(\mathbf{z}) .",
-    "eq-chain-transpose": r"\frac{\partial J}{\partial h_{kb}} = \sum_{i, a} \delta_{ia} W_{ik} [a = b] = "
-    r"\sum_i W_{ik}\, \delta_{ib} \qquad\text{so}\qquad \frac{\partial J}{\partial \mathbf{h}} = "
-    r"\mathbf{W}^\top \boldsymbol\delta .",
-    "eq-chain-outer": r"\frac{\partial J}{\partial W_{jk}} = \sum_{i, a} \delta_{ia} [i = j]\, h_{ka} = "
-    r"\sum_a \delta_{ja} h_{ka} \qquad\text{so}\qquad \frac{\partial J}{\partial \mathbf{W}} = "
-    r"\boldsymbol\delta\, \mathbf{h}^\top .",
+    "eq-chain-transpose": r"\begin{aligned} \frac{\partial J}{\partial h_{kb}} &= "
+    r"\sum_{i, a} \delta_{ia} W_{ik} [a = b] \\ &= \sum_i W_{ik}\, \delta_{ib} , \\[1ex] "
+    r"\text{so}\quad \frac{\partial J}{\partial \mathbf{h}} &= \mathbf{W}^\top \boldsymbol\delta . \end{aligned}",
+    "eq-chain-outer": r"\begin{aligned} \frac{\partial J}{\partial W_{jk}} &= "
+    r"\sum_{i, a} \delta_{ia} [i = j]\, h_{ka} \\ &= \sum_a \delta_{ja} h_{ka} , \\[1ex] "
+    r"\text{so}\quad \frac{\partial J}{\partial \mathbf{W}} &= \boldsymbol\delta\, \mathbf{h}^\top . \end{aligned}",
     "eq-modes-tangents": r"\begin{aligned} \dot{\mathbf{z}} &= \dot{\mathbf{W}}^{(1)} \mathbf{x} & (m, n) \\ "
     r"\dot{\mathbf{h}} &= \phi'(\mathbf{z}) \odot \dot{\mathbf{z}} & (m, n) \\ "
     r"\dot{\mathbf{o}} &= \dot{\mathbf{W}}^{(2)} \mathbf{h} + \mathbf{W}^{(2)} \dot{\mathbf{h}} & (q, n) \\ "
