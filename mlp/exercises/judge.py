@@ -129,7 +129,7 @@ class Code:
                 return Report(name, False, (more, f"It was called with {shown(args)}."))
         if complaints:
             return Report(name, False, tuple(complaints))
-        return Report(name, True, (f"right in all {len(found)} cases.",))
+        return Report(name, True, (f"right in all {len(found)} cases." if len(found) > 1 else "right.",))
 
     def _arguments(self, answer: Callable[..., Any]) -> str | None:
         wanted = self.parameters.split(", ")
