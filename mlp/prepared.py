@@ -78,7 +78,7 @@ class Run:
             if step.final and step.writes[0] in watched:
                 self._append(self._watch, step.writes, now)  # at once, while it is at hand
             if step.phase == "backward" and step.final:
-                for name in set(factors[step.variable]) & set(self.graph.given):
+                for name in self._places.keys() & set(factors[step.variable]):
                     self._append(self._watch, (name,), now)
             if poison:
                 gone = [name for name in (*step.freed, *step.workspace) if name not in always]
@@ -195,7 +195,7 @@ def constants(steps: Schedule) -> set[str]:
 
 def _factors(steps: Schedule, step: Step) -> tuple[str, ...]:
     """Where a gradient is large, and a product of arrays that are no larger: these, for they are quicker to look at."""
-    if step.variable not in steps.graph.parameters or not step.final or step.instalment != step.writes[0]:
+    if steps.kind(step.variable) != "parameters" or not step.final or step.instalment != step.writes[0]:
         return ()
     assert step.argnum is not None
     vjp = steps.graph.table[step.equation.op].vjp(step.argnum)

@@ -376,9 +376,10 @@ def _with_lifetimes(graph: Graph, steps: list[Step], results: set[str | None], k
     lives: list[tuple[str, int]] = []  # in order of birth: the array, and the step that it is born with
     last: list[int] = []  # for each life, the last step that reads or writes it
     current: dict[str, int] = {}  # the life that an array is in
+    given = set(graph.given)  # which a deep graph has many of
     for index, step in enumerate(steps):
         for name in (*step.reads, *(step.writes if step.calls else ())):
-            if name in graph.given:
+            if name in given:
                 continue
             if name not in current or (step.phase == "forward" and name in step.writes):
                 current[name] = len(lives)

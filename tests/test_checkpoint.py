@@ -15,6 +15,7 @@ from tests.brute import TanhChain
 from tests.cases import random_network, random_values, same_bits
 
 
+@cache
 def chains(count: int) -> list[Graph]:
     """Random networks with at least one hidden layer."""
     found = [random_network(seed) for seed in range(3 * count)]

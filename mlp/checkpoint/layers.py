@@ -36,6 +36,7 @@ class Meter:
 
     def __init__(self, whole: Chain) -> None:
         self.whole = whole
+        self.given = frozenset(whole.graph.given)
         self.steps = schedule(whole.graph, "residuals")
         self.results = {whole.graph.objective, *(cotangent_name(whole.graph, p) for p in whole.graph.parameters)}
         self._by_equation: dict[tuple[str, str], list[Step]] = {}
@@ -49,7 +50,7 @@ class Meter:
 
     def nbytes(self, names: Iterable[str]) -> int:
         """Bytes of what the engine makes among some arrays."""
-        return sum(self.steps.nbytes(name) for name in names if name not in self.whole.graph.given)
+        return sum(self.steps.nbytes(name) for name in names if name not in self.given)
 
     def born(self, steps: Sequence[Step]) -> int:
         """Bytes of the results that are born, and stay."""
@@ -59,10 +60,10 @@ class Meter:
         """The most bytes while the steps run: from what is held at first, keeping ``until`` to the end."""
         kept = set(until)
         last = {name: i for i, step in enumerate(steps) for name in (*step.reads, *step.writes)}
-        alive = {name for name in held if name not in self.whole.graph.given}
+        alive = {name for name in held if name not in self.given}
         now = most = self.nbytes(alive)
         for i, step in enumerate(steps):
-            for name in {*step.reads, *step.writes} - alive - set(self.whole.graph.given):
+            for name in {*step.reads, *step.writes} - alive - self.given:
                 if name not in self.results or name in step.born:
                     alive.add(name)
                     now += self.steps.nbytes(name)
