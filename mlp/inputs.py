@@ -33,7 +33,7 @@ def positive_int(value: object, what: str) -> int:
 
 def positive(value: object, what: str) -> float:
     """Check a finite number > 0."""
-    number = _finite(value, f"{what}: expected a finite number > 0")
+    number = finite(value, f"{what}: expected a finite number > 0")
     if number <= 0:
         raise ValueError(f"{what}: expected a finite number > 0, received {value!r}")
     return number
@@ -41,13 +41,14 @@ def positive(value: object, what: str) -> float:
 
 def non_negative(value: object, what: str) -> float:
     """Check a finite number ≥ 0."""
-    number = _finite(value, f"{what}: expected a finite number ≥ 0")
+    number = finite(value, f"{what}: expected a finite number ≥ 0")
     if number < 0:
         raise ValueError(f"{what}: expected a finite number ≥ 0, received {value!r}")
     return number
 
 
-def _finite(value: object, expected: str) -> float:
+def finite(value: object, expected: str) -> float:
+    """Check a finite number; ``expected`` is how the complaint begins."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{expected}, received {value!r}")
     try:

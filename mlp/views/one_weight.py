@@ -68,6 +68,8 @@ class OneWeight(View):
             raise ValueError("graph: expected a parameter, whose value can be slid, received a graph without any")
         if not isinstance(ask, bool):
             raise TypeError(f"ask: expected True or False, received {ask!r}")
+        if chosen is not None and not isinstance(chosen, Mapping):
+            raise TypeError(f"chosen: expected a mapping with 'name' and 'index', received {chosen!r}")
         told = {**head(graph, values, view="one-weight", name=name), "ask": ask}
         super().__init__(graph, told, chosen=steepest(graph, values) if chosen is None else dict(chosen))
 

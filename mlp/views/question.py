@@ -6,7 +6,6 @@ which) is asked of the graph.
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from math import isfinite
 from typing import Any
 
 import anywidget
@@ -15,7 +14,7 @@ import traitlets
 
 from mlp.draw.labels import unicode_cotangent, unicode_name
 from mlp.graph import Graph
-from mlp.inputs import listed, non_negative, one_of
+from mlp.inputs import finite, generator, listed, non_negative, one_of
 from mlp.steps import cotangent_name, schedule
 from mlp.views import bundle
 from mlp.views.state import FORMAT, VERSION, check_name, to_json
@@ -188,6 +187,8 @@ class Question(anywidget.AnyWidget):
         -------
         Question
         """
+        if isinstance(answers, str) or not isinstance(answers, Iterable):
+            raise TypeError(f"answers: expected a list of those that apply, received {answers!r}")
         chosen = set(answers)
         for answer in chosen:
             one_of(answer, options, "answers")
@@ -246,6 +247,8 @@ class Question(anywidget.AnyWidget):
         steps = list(_labelled(needs, "needs"))
         wanted = []
         for step in steps:
+            if isinstance(needs[step], str) or not isinstance(needs[step], Iterable):
+                raise TypeError(f"needs of {step!r}: expected a list of steps, received {needs[step]!r}")
             for other in needs[step]:
                 one_of(other, steps, f"needs of {step!r}")
             wanted.append([steps.index(other) for other in needs[step]])
@@ -328,7 +331,10 @@ def _labelled(parts: Any, what: str) -> dict[str, Any]:
 
 
 def _wrong_of(wrong: Mapping[str, Mapping[Any, str]] | None, label: str) -> Mapping[Any, str]:
-    return (wrong or {}).get(label, {})
+    told = wrong or {}
+    if not isinstance(told, Mapping) or not isinstance(told.get(label, {}), Mapping):
+        raise TypeError(f"wrong: expected words for each wrong answer, by label, received {wrong!r}")
+    return told.get(label, {})
 
 
 def _known_labels(wrong: Mapping[str, Any] | None, answers: Mapping[str, Any]) -> None:
@@ -338,9 +344,7 @@ def _known_labels(wrong: Mapping[str, Any] | None, answers: Mapping[str, Any]) -
 
 
 def _number(value: Any, label: str) -> float:
-    number = float(value)
-    if not isfinite(number):
-        raise ValueError(f"{label}: expected a finite number, received {value!r}")
+    number = finite(value, f"{label}: expected a finite number")
     return int(number) if number == int(number) else number
 
 
@@ -429,7 +433,7 @@ def _check_possible(steps: list[str], needs: list[list[int]]) -> None:
 
 def _shuffled(needs: list[list[int]], seed: int) -> list[int]:
     """A first order that is not right."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     while True:
         order = [int(k) for k in rng.permutation(len(needs))]
         if not _is_order(order, needs):

@@ -11,7 +11,7 @@ from mlp.draw.labels import unicode_name
 from mlp.draw.svg import LIGHT
 from mlp.graph import Graph
 from mlp.inputs import listed, one_of
-from mlp.steps import Plan, schedule
+from mlp.steps import Plan, policy_name, schedule
 from mlp.text import bytes_text
 from mlp.views.state import who
 from mlp.views.view import Island
@@ -107,6 +107,8 @@ def runs(whole: checkpoint.Chain, plan: str | Plan) -> list[dict[str, Any]]:
     list of dict
     """
     steps = schedule(whole.graph, plan)
+    if steps[-1].phase != "backward":
+        raise ValueError(f"plans: expected policies that go back, received {policy_name(plan)!r}, which does not")
     lives = [life for life in steps.lifetimes() if life.array in whole.values]
     turns = list(whole.runs(steps))
     found: list[dict[str, Any]] = []

@@ -142,6 +142,11 @@ def test_a_choice_that_is_not_there_is_refused_and_the_last_good_one_stays(choic
         OneWeight(GRAPH, VALUES, choice)
 
 
+def test_a_choice_is_a_mapping() -> None:
+    with pytest.raises(TypeError, match="chosen: expected a mapping with 'name' and 'index', received 'W1'"):
+        OneWeight(GRAPH, VALUES, "W1")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

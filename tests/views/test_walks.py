@@ -75,6 +75,8 @@ def test_bad_arguments_are_named() -> None:
         Walks(TEN, {"mine": "nothing"})
     with pytest.raises(ValueError, match="expected a chain of layers"):
         Walks(network([3, 2]), {"mine": "residuals"})
+    with pytest.raises(ValueError, match="plans: expected policies that go back, received 'predict'"):
+        Walks(TEN, {"best": "residuals", "mine": "predict"})
     view = Walks(TEN, PLANS)
     with pytest.raises(ValueError, match="plan: expected one of residuals, √K"):
         view.plan = "best"
