@@ -18,7 +18,7 @@ from mlp.steps import POLICIES, Plan
 from mlp.text import bytes_text
 from mlp.views.chart import Label, chart, colour
 from mlp.views.state import who
-from mlp.views.view import Island
+from mlp.views.view import Figure
 
 PLANS = ("sqrt", "every")
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -108,7 +108,7 @@ WORDS: Mapping[str, Any] = {
 }
 
 
-class MemoryView(Island):
+class MemoryView(Figure):
     """See what a training step holds, step by step; set a budget, and where it is crossed choose a way out.
 
     In Jupyter it is a widget; in a built page an island that needs no kernel; elsewhere a figure and a text. Its bytes

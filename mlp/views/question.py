@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -16,13 +15,13 @@ from mlp.draw.labels import unicode_cotangent, unicode_name
 from mlp.graph import Graph
 from mlp.inputs import finite, generator, listed, non_negative, one_of
 from mlp.steps import cotangent_name, schedule
-from mlp.views import bundle
-from mlp.views.state import FORMAT, VERSION, check_name, to_json
+from mlp.views.state import who
+from mlp.views.view import Island
 
 Shape = tuple[int, ...]
 
 
-class Question(anywidget.AnyWidget):
+class Question(Island):
     """A question with an answer that the page judges by itself, and a reason for each wrong answer.
 
     Made by one of `numbers`, `shapes`, `choice`, `several`, `order`, `kept`, `order_of`. In Jupyter it is a widget; in
@@ -50,21 +49,16 @@ class Question(anywidget.AnyWidget):
         For a question that could not be answered, with what is wrong with it.
     """
 
-    _esm = bundle.module()
-    _css = bundle.style()
-    state = traitlets.Unicode().tag(sync=True)
     verdict = traitlets.Dict().tag(sync=True)
 
     def __init__(self, ask: str, body: Mapping[str, Any], *, right: str = "", name: str = "question") -> None:
-        check_name(name)
+        head = who("question", name)
         for what, words in (("ask", ask), ("right", right)):
             if not isinstance(words, str):
                 raise TypeError(f"{what}: expected a string, received {words!r}")
         if not ask.strip():
             raise ValueError("ask: expected a question, received an empty string")
-        head = {"format": FORMAT, "version": VERSION, "view": "question", "name": name}
-        self._told: dict[str, Any] = {**head, "ask": ask, "right": right, **body}
-        super().__init__(state=to_json(self._told))
+        super().__init__({**head, "ask": ask, "right": right, **body})
 
     @classmethod
     def numbers(
@@ -291,12 +285,6 @@ class Question(anywidget.AnyWidget):
 
     # --- what front ends get ----------------------------------------------------------------------------------------
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widget, and for those who cannot show one the island and the text."""
-        live = super()._repr_mimebundle_(**kwargs)
-        data, metadata = live if live is not None else ({}, {})
-        return {**data, "text/html": self.island(), "text/plain": self.text()}, metadata
-
     def _choices(self) -> list[str]:
         """What can be chosen, filled in or moved, in words."""
         told = self._told
@@ -311,14 +299,9 @@ class Question(anywidget.AnyWidget):
         """The question in words, with what can be chosen."""
         return "\n".join([self._told["ask"], *(f"- {choice}" for choice in self._choices())])
 
-    def island(self) -> str:
-        """An inert figure with the question in words, and its data beside it, which the page script brings to life."""
+    def _still(self) -> tuple[str, str]:
         choices = "".join(f"<li>{escape(choice)}</li>" for choice in self._choices())
-        return (
-            f'<figure class="mlp-view" data-view="question" id="{escape(self._told["name"])}">'
-            f'<div class="mlp-still"><p>{escape(self._told["ask"])}</p><ul>{choices}</ul></div>'
-            f'<script type="application/json">{to_json({"state": self._told, "svg": ""})}</script></figure>'
-        )
+        return f'<div class="mlp-still"><p>{escape(self._told["ask"])}</p><ul>{choices}</ul></div>', ""
 
 
 # --- what a question is told ----------------------------------------------------------------------------------------

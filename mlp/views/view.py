@@ -44,15 +44,11 @@ class Island(anywidget.AnyWidget):
         return {**data, "text/html": self.island(), "text/plain": self.text()}, metadata
 
     def island(self) -> str:
-        """An inert figure with the picture, and the state beside it, which the book's page script brings to life."""
+        """An inert figure, and the state beside it, which the book's page script brings to life."""
         told = {**self._told, **self._now()}
-        words, still, inline = self._pictures()
-        legend = self._legend() and f'<span class="mlp-legend"> {escape(self._legend())}</span>'
-        image = base64.b64encode(still.encode()).decode()
+        still, inline = self._still()
         return (
-            f'<figure class="mlp-view" data-view="{told["view"]}" id="{escape(told["name"])}">'
-            f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{image}">'
-            f"<figcaption>{escape(self._caption())}{legend}</figcaption>"
+            f'<figure class="mlp-view" data-view="{told["view"]}" id="{escape(told["name"])}">{still}'
             f'<script type="application/json">{to_json({"state": told, "svg": inline})}</script></figure>'
         )
 
@@ -85,8 +81,23 @@ class Island(anywidget.AnyWidget):
         """What the view shows, in words."""
 
     @abstractmethod
+    def _still(self) -> tuple[str, str]:
+        """What stands in the figure while no script runs, and the picture that a page puts inline."""
+
     def _now(self) -> dict[str, Any]:
         """The traits, as an island keeps them."""
+        return {}
+
+
+class Figure(Island):
+    """An island that begins with a picture and a caption."""
+
+    def _still(self) -> tuple[str, str]:
+        words, alone, inline = self._pictures()
+        legend = self._legend() and f'<span class="mlp-legend"> {escape(self._legend())}</span>'
+        image = base64.b64encode(alone.encode()).decode()
+        caption = f"<figcaption>{escape(self._caption())}{legend}</figcaption>"
+        return f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{image}">{caption}', inline
 
     @abstractmethod
     def _pictures(self) -> tuple[str, str, str]:
@@ -101,7 +112,7 @@ class Island(anywidget.AnyWidget):
         return ""
 
 
-class View(Island):
+class View(Figure):
     """A view of one graph and its values.
 
     Parameters

@@ -14,12 +14,12 @@ from mlp.inputs import listed, one_of
 from mlp.steps import Plan, policy_name, schedule
 from mlp.text import bytes_text
 from mlp.views.state import who
-from mlp.views.view import Island
+from mlp.views.view import Figure
 
 SPACE, RADIUS = 34, 14  # between layers in the static picture, px; of a layer
 
 
-class Walks(Island):
+class Walks(Figure):
     """Step through a chain of layers under several plans: a row that goes forward, and a row that goes back.
 
     A layer of the upper row is filled while the value that it hands on is held. In Jupyter it is a widget; in a built
