@@ -116,6 +116,17 @@ def test_code_of_chapters_fits_into_its_column(book: Path, browser: Browser) -> 
     page.close()
 
 
+def test_paper_is_light(book: Path, browser: Browser) -> None:
+    """A page that is read in the dark is printed as the others are, and is dark again afterwards."""
+    visit = open_page(browser, (book / "book" / "memory.html").as_uri(), "memory", "dark")
+    theme = "document.documentElement.dataset.theme"
+    visit.page.evaluate(f"() => addEventListener('beforeprint', () => {{ window.printed = {theme}; }})")
+    assert visit.page.evaluate(theme) == "dark"
+    visit.page.pdf()
+    assert (visit.page.evaluate("window.printed"), visit.page.evaluate(theme)) == ("light", "dark")
+    visit.page.close()
+
+
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
 def test_the_summary_sheet_is_one_page_of_paper(book: Path, browser: Browser, paper: str) -> None:
     """All of it, in letters that can be read, and nothing but the sheet."""

@@ -540,6 +540,19 @@ def test_beside_an_entry_stand_its_curve_its_gradient_and_its_difference(visit: 
     assert f"J = {number(objective(with_entry('W1', 1, 1, -1.1)), 5)};" in visit.changes
 
 
+def test_a_slope_beyond_all_numbers_leaves_the_curve(opens: Opens) -> None:
+    """An update in mid-pass can take a gradient to infinity while J is still a number."""
+    visit = opens(Stepper(GRAPH, VALUES, show=PANELS, name="beyond").island())
+    visit.open_all()
+    visit.entry("W1", 1, 1).fill("1e120")
+    visit.button("update in mid-pass").click()
+    visit.entry("W1", 1, 1).focus()
+    lens = visit.find(".mlp-lens")
+    assert lens.locator("svg .mlp-curve").count() == 1
+    assert "NaN" not in lens.locator("svg").evaluate("e => e.outerHTML")
+    assert "They disagree" in lens.inner_text()
+
+
 def test_a_corner_is_called_a_corner(visit: Visit) -> None:
     visit.entry("W1", 4, 3).fill("2")  # then z₄ = 0
     assert visit.tables()["z 4×1, written"][3] == "0"
@@ -965,11 +978,48 @@ def test_forced_colours_leave_what_only_a_background_or_a_clear_border_says(open
     ground, ink = visit.find(".mlp-says").evaluate(
         "e => [getComputedStyle(e.parentNode).backgroundColor, getComputedStyle(e).color]"
     )
+    # Letters have a plate of the ground's colour behind them: on a coloured button that would hide them.
+    assert visit.find(".mlp-next").evaluate("e => getComputedStyle(e).forcedColorAdjust") == "none"
     lines = visit.page.evaluate(
         "[...document.querySelectorAll('.mlp-stepper .mlp-outline, .mlp-stepper .mlp-label')].filter(e => "
         "e.checkVisibility()).map(e => [getComputedStyle(e).stroke, getComputedStyle(e).fill])"
     )
     assert ground != ink and all(set(line) - {"none", ground} for line in lines)
+
+
+@pytest.mark.parametrize("size", [(844, 390), (640, 450)], ids=["a phone on its side", "twice as large"])
+def test_on_a_low_screen_the_controls_stay_in_sight(opens: Opens, size: tuple[int, int]) -> None:
+    visit = opens(Stepper(GRAPH, VALUES, name="low").island())
+    visit.page.set_viewport_size({"width": size[0], "height": size[1]})
+    visit.page.evaluate("document.querySelector('.mlp-stepper').scrollIntoView()")
+    visit.settle()
+    box = visit.button("Next").bounding_box()
+    assert box is not None and 0 <= box["y"] <= box["y"] + box["height"] <= size[1]
+    visit.page.locator("body").press("Tab")
+    for _ in range(40):  # and hide nothing that has the focus
+        visit.page.keyboard.press("Tab")
+        label, is_seen = visit.page.evaluate(
+            """() => {
+              const e = document.activeElement, {left, top, width, height} = e.getBoundingClientRect();
+              const hit = document.elementFromPoint(left + width / 2, top + Math.min(height, 40) / 2);
+              const isOwn = e === hit || e.contains(hit) || e.matches(".mlp-node") && hit?.closest(".mlp-graph-box");
+              return [e.outerHTML.slice(0, 100), !e.closest(".mlp-stepper") || Boolean(isOwn)];
+            }"""
+        )
+        assert is_seen, label
+
+
+def test_wider_letters_push_nothing_out_of_sight(opens: Opens) -> None:
+    """The spacing of WCAG 1.4.12, on a phone."""
+    visit = opens(Stepper(GRAPH, VALUES, step=6, name="spaced").island(), look="phone")
+    visit.page.add_style_tag(
+        content="* { letter-spacing: .12em !important; word-spacing: .16em !important; line-height: 1.5 !important }"
+    )
+    visit.settle()
+    ends = visit.page.evaluate(
+        "[...document.querySelectorAll('.mlp-head, .mlp-head *')].map(e => e.getBoundingClientRect().right)"
+    )
+    assert max(ends) <= 390 and visit.count == "7 of 14"
 
 
 @pytest.mark.parametrize("position", [0, 6, 12])

@@ -29,9 +29,16 @@ log = logging.getLogger(__name__)
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 
 # The theme leaves the mode empty on a first visit, then logs an error about it. Saying it early also avoids a flash.
+# On paper, pages are light.
 EARLY_MODE = """
 (() => {
   const root = document.documentElement;
+  let theme;
+  addEventListener("beforeprint", () => {
+    theme = root.dataset.theme;
+    root.dataset.theme = "light";
+  });
+  addEventListener("afterprint", () => { root.dataset.theme = theme; });
   if (root.dataset.mode) return;
   root.dataset.mode = "auto";
   root.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";

@@ -1224,14 +1224,15 @@ function curveChart(lab, { name, index, centre }, w, slopes) {
   const { gradient, slope, corner } = slopes;
   const [width, height, left, bottom] = [360, 190, 46, 24];
   const points = curve(lab.graph, lab.values, name, index, centre - REACH, centre + REACH, POINTS).filter(([, J]) => Number.isFinite(J));
-  const heights = points.map(([, J]) => J);
+  const J = lab.result.J;
+  const heights = [J, ...points.map(([, J]) => J)];
   const [low, high] = [Math.min(...heights), Math.max(...heights)];
   const room = (high - low || 1) * 0.08;
   const x = (number) => left + ((number - centre + REACH) / (2 * REACH)) * (width - left - 8);
   const y = (J) => height - bottom - ((J - low + room) / (high - low + 2 * room || 1)) * (height - bottom - 8);
   const line = points.map(([number, J], k) => `${k ? "L" : "M"}${x(number).toFixed(1)} ${y(J).toFixed(1)}`).join("");
-  const J = lab.result.J;
   const across = (slope, side) => {
+    if (!Number.isFinite(slope)) return ""; // of a rule broken on purpose, or where J ends
     const span = slope * side > 0 ? high - J + room : J - low + room; // so that a steep tangent stays inside
     const far = side * Math.min(REACH * 0.4, span / (Math.abs(slope) || 1));
     return `M${x(w).toFixed(1)} ${y(J).toFixed(1)}L${x(w + far).toFixed(1)} ${y(J + slope * far).toFixed(1)}`;
