@@ -154,7 +154,7 @@ def predict(graph: Graph, policy: str | Plan = "residuals", optimizer: str | Non
     TypeError, ValueError
         For no graph, an unknown policy or optimiser, a plan for another graph.
     """
-    steps = schedule(graph, policy)
+    steps = _steps(graph, policy)
     rule = _optimizer(optimizer, policy)
     parameters = [steps.nbytes(name) for name in graph.parameters]
     now = dict.fromkeys(KINDS, 0)
@@ -213,7 +213,7 @@ def measure(
     TypeError, ValueError, FloatingPointError
         As `predict` and `mlp.value_and_grad`.
     """
-    steps = schedule(graph, policy)
+    steps = _steps(graph, policy)
     rule = _optimizer(optimizer, policy)
     arrays = _Ledger(steps, checked(graph, values, steps.needed))
     shapes = {name: arrays[name].shape for name in graph.parameters if name in arrays}
@@ -289,6 +289,13 @@ TYPICAL: Mapping[str, dict[str, float]] = {
     "momentum": {"lr": 0.01, "momentum": 0.9},
     "adam": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
 }
+
+
+def _steps(graph: Graph, policy: str | Plan) -> Schedule:
+    steps = schedule(graph, policy)
+    if not steps:
+        raise ValueError(f"graph: expected at least one equation to run, received {graph!r}")
+    return steps
 
 
 def _optimizer(name: str | None, policy: str | Plan) -> Optimizer | None:

@@ -352,7 +352,7 @@ def softmax(out: Array, o: Array, sums: Array, column: Array) -> None:
 
 def one_hot(y: Array) -> str | None:
     """Say what keeps ``y`` (q, n) from being one-hot: a single 1 in each column, zeros elsewhere; else None."""
-    good = ((y == 0) | (y == 1)).all(axis=0) & ((y == 1).sum(axis=0) == 1)
+    good = (np.count_nonzero(y, axis=0) == 1) & (np.maximum.reduce(y, axis=0) == 1)
     if good.all():
         return None
     column = int(np.argmin(good))

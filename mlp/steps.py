@@ -404,6 +404,8 @@ def check_plan(graph: Graph, plan: Plan) -> None:
     if plan.graph != graph:
         raise ValueError(f"policy: expected a plan for {graph!r}, received {plan.name!r} for {plan.graph!r}")
     where = f"plan {plan.name!r}"
+    if not isinstance(plan.order, tuple | list) or not all(map(_is_turn, plan.order)):
+        raise TypeError(f"{where}: expected pairs ('forward' | 'backward', an equation), received {plan.order!r:.60}")
     backward = [index for phase, index in plan.order if phase == "backward"]
     if backward != going_back(graph):
         raise ValueError(f"{where}: expected backward to run equations {going_back(graph)}, received {backward}")
@@ -422,6 +424,12 @@ def check_plan(graph: Graph, plan: Plan) -> None:
     for equation in graph.equations:
         if equation.output not in computed:
             raise ValueError(f"{where}: expected every equation forward, received none for '{equation}'")
+
+
+def _is_turn(entry: object) -> bool:
+    """Whether it is a phase and a whole number."""
+    whole = isinstance(entry, tuple | list) and len(entry) == 2 and isinstance(entry[1], int | np.integer)
+    return whole and not isinstance(entry[1], bool)  # type: ignore[index]
 
 
 def check_graph(graph: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -228,6 +229,13 @@ def test_a_plan_that_cannot_run_is_refused(change, message) -> None:  # type: ig
     plan = Plan("mine", graph, tuple(change(list(every(graph, 1).order))))
     with pytest.raises(ValueError, match=rf"plan 'mine': .*{message}"):
         schedule(graph, plan)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (("forward", "0"),), (("forward", 0.0),), (("forward",),), "forward", None])
+def test_a_plan_of_something_else_is_refused(order: Any) -> None:
+    graph = network([3, 4, 2])
+    with pytest.raises(TypeError, match=r"plan 'mine': expected pairs .* received"):
+        schedule(graph, Plan("mine", graph, order))
 
 
 def test_a_graph_is_cut_only_where_one_value_goes_on() -> None:

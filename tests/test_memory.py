@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlp import Graph, Plan, checkpoint, memory, network, prepare, schedule, value_and_grad
+from mlp import Graph, Plan, Variable, checkpoint, memory, network, prepare, schedule, value_and_grad
 from mlp.examples import diamond, running_example
 from mlp.memory import KINDS
 from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Op
@@ -354,3 +354,11 @@ def test_no_graph_is_no_graph() -> None:
         memory.predict({})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="missing x"):
         memory.measure(running_example()[0], {})
+
+
+def test_of_a_graph_that_computes_nothing_there_is_nothing_to_say() -> None:
+    graph = Graph([Variable("x", (2, 3))], [])
+    with pytest.raises(ValueError, match="graph: expected at least one equation to run"):
+        memory.predict(graph)
+    with pytest.raises(ValueError, match="graph: expected at least one equation to run"):
+        memory.measure(graph, {"x": np.ones((2, 3))})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal, localcontext
@@ -14,6 +15,7 @@ from hypothesis import given
 
 from mlp import check_vjp
 from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array, Op
+from mlp.ops import one_hot as one_hot_says
 from tests.cases import FORMULAS, SEEDS, SIZES, examples, one_hot, same_bits
 
 # name: inputs that fit, for sizes m, d, n; the value, written once more in plain NumPy (activations: in `cases`)
@@ -326,3 +328,35 @@ def test_a_loss_is_the_mean_over_its_columns(loss: str) -> None:
     o, y = inputs_of(loss, 6, 3, 1, 5)
     each = [float(forward(OPS[loss], [o[:, [j]].copy(), y[:, [j]].copy()])) for j in range(5)]
     assert float(forward(OPS[loss], [o, y])) == pytest.approx(np.mean(each), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("column", "good"),
+    [
+        ((0, 1, 0), True),
+        ((0, 0, 1), True),
+        ((0, 0, 0), False),
+        ((1, 0, 1), False),
+        ((0, 1, 1e-300), False),
+        ((0, 1, -1), False),
+        ((0, -1, 0), False),
+        ((0, 0.5, 0.5), False),
+        ((0, 2, 0), False),
+        ((0, 1 + 2**-52, 0), False),
+    ],
+)
+def test_labels_are_one_hot_or_not(column: tuple[float, ...], good: bool) -> None:
+    y = np.array([[1, 0, 0], column], dtype=float).T
+    assert (one_hot_says(y) is None) == good
+    assert good or "column 1" in str(one_hot_says(y))
+
+
+def test_labels_are_looked_at_in_little_more_than_a_byte_each() -> None:
+    y = one_hot(np.random.default_rng(0), 500, 1000)
+    tracemalloc.start()
+    try:
+        assert one_hot_says(y) is None
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1.5 * y.size
