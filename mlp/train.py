@@ -292,7 +292,11 @@ def _checked_data(graph: Graph, names: tuple[str, str], data: object) -> tuple[A
         if not isinstance(part, np.ndarray):
             raise TypeError(f"{name}: expected an array, an example a column, received {type(part).__name__}")
         if part.ndim != 2 or part.shape[1] < 1:
-            raise ValueError(f"{name}: expected a matrix, an example a column, received shape {part.shape}")
+            classes = graph.variables[names[1]].shape[0]
+            labels = (
+                f"; np.eye({classes})[:, Y] has a one-hot column for each label" if part is Y and Y.ndim == 1 else ""
+            )
+            raise ValueError(f"{name}: expected a matrix, an example a column, received shape {part.shape}{labels}")
     if X.shape[1] != Y.shape[1]:
         raise ValueError(
             f"data: expected as many columns in Y as in X, {X.shape[1]}, received {Y.shape[1]}; an example is a column"

@@ -48,10 +48,13 @@ def check_array(graph: Graph, name: str, array: Array, label: str = "") -> None:
     expected = f"{label}: expected a {variable.dtype} array of shape {variable.shape}"
     if type(array) is not np.ndarray:
         raise TypeError(f"{expected}, received {type(array).__name__}; pass np.asarray({label}, {variable.dtype!r})")
+    if variable.role == "target" and array.ndim == 1 < len(variable.shape) and array.dtype.kind in "iu":  # labels
+        way_out = f"np.eye({variable.shape[0]})[:, {label}] has a one-hot column for each label"
+        raise TypeError(f"{expected}, received dtype {array.dtype}, shape {array.shape}; {way_out}")
     if array.dtype != variable.dtype:
         raise TypeError(f"{expected}, received dtype {array.dtype}; convert it with {label}.astype({variable.dtype!r})")
     if array.shape != variable.shape:
-        raise ValueError(f"{expected}, received shape {array.shape}")
+        raise ValueError(f"{expected}, received shape {array.shape}{_way_out(graph, name, array, label)}")
     if not is_finite(array):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{label}: expected finite numbers, received {array[where]} at {where}")
@@ -60,6 +63,19 @@ def check_array(graph: Graph, name: str, array: Array, label: str = "") -> None:
         wrong = check(array) if check else None
         if wrong:
             raise ValueError(f"{label}: expected {wrong}")
+
+
+def _way_out(graph: Graph, name: str, array: Array, label: str) -> str:
+    """What people mean by an array of another shape, where that can be told: other examples, rows, no matrix."""
+    variable = graph.variables[name]
+    if variable.shape == (*array.shape, 1):
+        return f"; {label}.reshape(-1, 1) is a column"
+    if variable.role == "parameter" or array.ndim != 2 or len(variable.shape) != 2:
+        return ""
+    rows, columns = variable.shape
+    if columns == graph.batch and array.shape[0] == rows and array.shape[1]:
+        return f"; graph.with_batch({array.shape[1]}) takes as many examples"
+    return f"; an example is a column, as in {label}.T" if array.shape == (columns, rows) else ""
 
 
 def is_finite(array: Array) -> bool:

@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import autograd
 import autograd.numpy as anp
@@ -920,8 +921,41 @@ def test_labels_that_are_not_one_hot_are_refused(column: tuple[float, float], sa
 
 def test_labels_as_whole_numbers_are_refused() -> None:
     graph = network([3, 4, 2], batch=3, loss="cross_entropy")
-    with pytest.raises(TypeError, match=r"y: expected a float64 array of shape \(2, 3\), received dtype int64"):
-        value_and_grad(graph, random_values(graph) | {"y": np.array([0, 1, 1])})
+    labels = np.array([0, 1, 1])
+    with pytest.raises(
+        TypeError, match=r"y: expected a float64 array of shape \(2, 3\), received dtype int64"
+    ) as raised:
+        value_and_grad(graph, random_values(graph) | {"y": labels})
+    assert str(raised.value).endswith("; np.eye(2)[:, y] has a one-hot column for each label")
+    value_and_grad(graph, random_values(graph) | {"y": np.eye(2)[:, labels]})  # what it says does help
+
+
+@pytest.mark.parametrize(
+    ("x", "way_out", "helps"),
+    [
+        (np.ones((3, 5)), "; graph.with_batch(5) takes as many examples", lambda graph, x: (graph.with_batch(5), x)),
+        (np.ones((2, 3)), "; an example is a column, as in x.T", lambda graph, x: (graph, x.T)),
+        (np.ones((4, 5)), "", None),
+        (np.ones((3, 0)), "", None),
+        (np.ones(6), "", None),
+    ],
+)
+def test_data_of_another_shape_come_with_the_way_out(x: Array, way_out: str, helps: Callable[..., Any] | None) -> None:
+    graph = network([3, 4, 2], batch=2)
+    with pytest.raises(ValueError, match=r"x: expected a float64 array of shape \(3, 2\), received shape") as raised:
+        predict(graph, graph.init(0) | {"x": x})
+    assert str(raised.value).endswith(f"received shape {x.shape}{way_out}")
+    if helps:
+        other, array = helps(graph, x)
+        predict(other, graph.init(0) | {"x": array})
+
+
+def test_a_vector_in_place_of_a_column_comes_with_the_way_out() -> None:
+    graph = network([3, 4, 2])
+    with pytest.raises(ValueError, match=r"received shape \(3,\); x.reshape\(-1, 1\) is a column$"):
+        predict(graph, graph.init(0) | {"x": np.ones(3)})
+    with pytest.raises(ValueError, match=r"W1: .*, received shape \(3, 4\)$"):  # which of the two is wrong, who knows
+        predict(graph, graph.init(0) | {"x": np.ones((3, 1)), "W1": np.ones((3, 4))})
 
 
 def test_a_graph_without_objective_has_no_gradient() -> None:

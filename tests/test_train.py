@@ -348,6 +348,17 @@ def test_labels_of_another_shape_do_not_pass_for_examples() -> None:
         sgd(graph, graph.init(0), (learn.X, one_hot(np.random.default_rng(0), 9, 1437)), lr=0.1, epochs=1, batch_size=9)
 
 
+def test_labels_as_whole_numbers_come_with_the_way_out() -> None:
+    learn, _ = digits()
+    graph = network([64, 10], loss="cross_entropy")
+    options = {"lr": 0.1, "epochs": 1, "batch_size": 32}
+    with pytest.raises(ValueError, match=r"Y: expected a matrix.* shape \(1437,\); np.eye\(10\)\[:, Y\] has a one-hot"):
+        sgd(graph, graph.init(0), (learn.X, learn.labels), **options)
+    sgd(graph, graph.init(0), (learn.X, np.eye(10)[:, learn.labels]), **options)
+    with pytest.raises(ValueError, match=r"X: expected a matrix, an example a column, received shape \(64,\)$"):
+        sgd(graph, graph.init(0), (learn.X[:, 0], learn.Y), **options)
+
+
 # --- errors that are not divergence, and divergence that travels ----------------------------------------------------
 
 
