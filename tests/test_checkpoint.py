@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -236,6 +237,22 @@ def test_a_plan_of_something_else_is_refused(order: Any) -> None:
     graph = network([3, 4, 2])
     with pytest.raises(TypeError, match=r"plan 'mine': expected pairs .* received"):
         schedule(graph, Plan("mine", graph, order))
+
+
+@pytest.mark.parametrize("frozen", [1, 3, 5])
+def test_layers_that_backward_does_not_come_to_are_no_layers_of_their_own(frozen: int) -> None:
+    whole = network([5, 4, 6, 3, 5, 4, 6, 2], 3, "sigmoid")
+    fixed = {f"W{layer}" for layer in range(1, frozen + 1)}
+    given = [replace(v, role="input") if v.name in fixed else v for v in map(whole.variables.get, whole.given) if v]
+    weights = tuple(name for name in whole.parameters if name not in fixed)
+    equations = [e if e.op != "l2" else replace(e, inputs=weights) for e in whole.equations]
+    graph = Graph(given, equations)
+    assert chain(graph).values == tuple(f"h{layer}" for layer in range(frozen + 1, 7))
+    choices = tradeoffs(graph)
+    for choice in choices:
+        found = cost(graph, choice.plan)
+        assert (found.peak, found.extra_flops) == (choice.peak, choice.extra_flops)
+    assert cost(graph, optimal(graph, memory.predict(graph, "residuals").peak)).extra_flops == 0
 
 
 def test_a_graph_is_cut_only_where_one_value_goes_on() -> None:

@@ -106,6 +106,8 @@ def _needs(whole: Chain, number: int) -> Needs:
 def chain(graph: Graph) -> Chain:
     """Cut a graph into layers, wherever one value alone goes on and is multiplied by weights next.
 
+    Layers before the first parameter, to which backward does not come, are one with the layer that has it.
+
     Parameters
     ----------
     graph : Graph
@@ -126,7 +128,8 @@ def chain(graph: Graph) -> Chain:
     for index, equation in enumerate(graph.equations[:-1]):
         following = graph.equations[index + 1]
         going_on = {name for name in going_on | {equation.output} if last_read[name] > index}
-        if going_on == {equation.output} and following.op == "matmul" and following.inputs[1] == equation.output:
+        alone = going_on == {equation.output} and graph.needs_gradient(equation.output)
+        if alone and following.op == "matmul" and following.inputs[1] == equation.output:
             starts.append(index + 1)
             values.append(equation.output)
     if not values:
