@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import re
 import subprocess
 from pathlib import Path
@@ -49,6 +51,34 @@ def markdown(path: Path) -> str:
         return path.read_text("utf-8")
     cells = nbformat.read(path, as_version=4).cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_page_shows_runs_without_what_it_leaves_out(path: Path) -> None:
+    """A reader who copies all cells of a page has every name that they use."""
+    shown = set(dir(builtins))
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code" or {"remove-input", "remove-cell"} & set(cell.metadata.get("tags", [])):
+            continue
+        made, used = names_in(cell.source)
+        assert used <= shown | made, f"{cell.id}: names from a cell that the page does not show"
+        shown |= made
+
+
+def names_in(source: str) -> tuple[set[str], set[str]]:
+    """What a cell defines, whatever the scope, and what it reads."""
+    made, used = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                used.add(name)
+            case ast.Name(id=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
+                made.add(name)
+            case ast.ExceptHandler(name=str(name)):
+                made.add(name)
+            case ast.alias(name=name, asname=other):
+                made.add((other or name).partition(".")[0])
+    return made, used
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
