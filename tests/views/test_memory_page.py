@@ -501,6 +501,16 @@ def test_bad_input_is_refused_where_it_stands(visit: Visit, label: str, text: st
     visit.agrees(depth=15)
 
 
+@pytest.mark.parametrize("text", ["16,384", "16 384", "16384"])
+def test_thousands_may_be_set_apart(visit: Visit, text: str) -> None:
+    """As the reasons themselves write them."""
+    visit.field("batch").fill(text)
+    assert visit.complaint == ""
+    visit.agrees(batch=16_384)
+    visit.field("budget, MB").fill("2,5")  # what need not be whole may have a comma for its decimals
+    visit.agrees(batch=16_384, budget=2_500_000)
+
+
 def test_settings_that_do_not_go_together_are_refused(opens: Opens) -> None:
     visit = opens(batch=8, micro_batches=4)
     visit.field("batch").fill("3")

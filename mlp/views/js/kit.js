@@ -331,9 +331,10 @@ function sizeMap(caption, { shape: [height, width], data }) {
 
 // --- fields ----------------------------------------------------------------------------------------------------------
 
-/** A number as people write it, or the reason why it is none. */
-function readNumber(text) {
-  const plain = text.trim().replace(/[−–]/g, "-").replace(/^([^.]*),([^,.]*)$/, "$1.$2");
+/** A number as people write it, or the reason why it is none. Where it is to be whole, commas are for thousands. */
+function readNumber(text, isWhole = false) {
+  const isGrouped = isWhole && /^\s*[+−–-]?\d{1,3}([,\s]\d{3})+\s*$/.test(text);
+  const plain = (isGrouped ? text.replace(/[,\s]/g, "") : text.trim()).replace(/[−–]/g, "-").replace(/^([^.]*),([^,.]*)$/, "$1.$2");
   if (!plain) return { reason: "The field is empty: write a number." };
   if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain)) return { reason: `“${text.trim().slice(0, 30)}” is no number.` };
   const number = Number(plain);
@@ -358,7 +359,7 @@ const [SHORT, WIDEST] = [8, 12]; // characters: a field shows so many as they ar
  * A field for a number. `take(number)` returns null, or the reason why it does not want it; then the last good value
  * stays, and comes back when the field is left. `complain(reason or null)` says it where the field stands.
  */
-function numberField(label, take, complaint, attributes = {}) {
+function numberField(label, take, complaint, attributes = {}, isWhole = false) {
   let good = 0;
   const input = element("input", {
     type: "text",
@@ -370,7 +371,7 @@ function numberField(label, take, complaint, attributes = {}) {
     ...attributes,
     oninput: () => {
       fit();
-      const { number, reason } = readNumber(input.value);
+      const { number, reason } = readNumber(input.value, isWhole);
       const refusal = reason ?? take(number);
       complaint.say(refusal && `${label}: ${refusal} It stays ${exactText(good)}.`);
       mark(refusal !== null);
@@ -394,7 +395,7 @@ function numberField(label, take, complaint, attributes = {}) {
   const show = (number) => {
     good = number;
     if (document.activeElement !== input) put(shortText(number));
-    else if (readNumber(input.value).number !== number && input.getAttribute("aria-invalid") !== "true") put(exactText(number));
+    else if (readNumber(input.value, isWhole).number !== number && input.getAttribute("aria-invalid") !== "true") put(exactText(number));
   };
   return { element: input, show };
 }

@@ -357,7 +357,7 @@ function memorySettingsOf(view) {
     if (reason) draw();
   };
   const field = (key, label, unit = 1) => {
-    return numberField(label, (number) => view.change({ [key]: unit === 1 ? number : Math.round(number * unit) }, key), complaint);
+    return numberField(label, (number) => view.change({ [key]: unit === 1 ? number : Math.round(number * unit) }, key), complaint, {}, unit === 1);
   };
   /** A number as a field and as a slider, which goes over `stops`. */
   const dial = (key, label, stops, unit = 1) => {

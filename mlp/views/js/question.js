@@ -64,8 +64,7 @@ function readAnswer({ shape }, text) {
     if (!sizes.length && !/^\s*\(\s*\)\s*$/.test(text)) return { problem: "Write a shape such as (5, 2), or () for a single number." };
     return { answer: sizes.map(Number) };
   }
-  const grouped = /^\s*[+−–-]?\d{1,3}([,\s]\d{3})+\s*$/.test(text); // 262,144
-  const { number, reason } = readNumber(grouped ? text.replace(/[,\s]/g, "") : text);
+  const { number, reason } = readNumber(text, true); // 262,144
   return reason ? { problem: reason } : { answer: [number] };
 }
 
