@@ -1,11 +1,15 @@
 """The least work at each peak among all walks whatever, by searching them: for short chains."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from mlp.checkpoint.layers import Sizes
 from mlp.checkpoint.options import Option
+
+# Operations done again, bytes at most meanwhile, the turn (None where something is only dropped), the state after it.
+Move = tuple[int, int, tuple[str, int] | None, "State"]
 
 
 class State(NamedTuple):
@@ -19,18 +23,19 @@ class State(NamedTuple):
 
 def searched(sizes: Sizes) -> list[Option]:
     """All that can be had, whatever the order: the least work, then the least work within less memory, and so on."""
+    moves = cache(lambda state: tuple(_moves(sizes, state)))  # the same in every search
     found: list[Option] = []
     limit = sum(layer.keep_peak + layer.value + max(layer.back_peak) for layer in sizes.layers)
-    option = _least_work(sizes, limit + sum(sizes.tail_peak) + sizes.done)
+    option = _least_work(moves, limit + sum(sizes.tail_peak) + sizes.done)
     while option is not None:
         if found and found[-1].flops == option.flops:
             found.pop()
         found.append(option)
-        option = _least_work(sizes, option.peak - 1)
+        option = _least_work(moves, option.peak - 1)
     return found[::-1]
 
 
-def _least_work(sizes: Sizes, limit: int) -> Option | None:
+def _least_work(moves: Callable[[State], tuple[Move, ...]], limit: int) -> Option | None:
     """The least work within a limit of bytes, by Dijkstra's algorithm over all states; None where it cannot be done."""
     start = State(0, 0, 0, -1)
     best: dict[State, tuple[int, int]] = {start: (0, 0)}
@@ -46,7 +51,7 @@ def _least_work(sizes: Sizes, limit: int) -> Option | None:
                 state, turn = came[state]
                 walk += [turn] if turn else []
             return Option(flops, peak, tuple(reversed(walk)))
-        for more, reached, turn, after in _moves(sizes, state):
+        for more, reached, turn, after in moves(state):
             reached = max(peak, reached)
             if reached <= limit and (flops + more, reached) < best.get(after, (flops + more + 1, 0)):
                 best[after] = flops + more, reached
@@ -55,8 +60,8 @@ def _least_work(sizes: Sizes, limit: int) -> Option | None:
     return None
 
 
-def _moves(sizes: Sizes, state: State) -> Iterator[tuple[int, int, tuple[str, int] | None, State]]:
-    """What can be done next: operations done again, bytes at most, the turn, and the state after it."""
+def _moves(sizes: Sizes, state: State) -> Iterator[Move]:
+    """What can be done next."""
     layers, tail_peak, done = sizes
     values, insides, forward, back = state
     held = sum(layer.value * (values >> i & 1) + layer.inside * (insides >> i & 1) for i, layer in enumerate(layers))
