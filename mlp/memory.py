@@ -376,15 +376,16 @@ def _at_the_end(steps: Schedule) -> list[str]:
 
 def _held(steps: Schedule, index: int, sizes: Mapping[str, int]) -> tuple[Held, ...]:
     """The arrays of one event, largest first, each with the last rule that reads it."""
+    readers = _last_readers(steps, index)
     found = [
-        Held(name, kind, nbytes, _needed_by(steps, kind, name, index))
+        Held(name, kind, nbytes, _needed_by(steps, kind, name, readers))
         for name, nbytes in sizes.items()
         for kind in [_kind(steps, name)]
     ]
     return tuple(sorted(found, key=lambda held: (-held.nbytes, KINDS.index(held.kind))))
 
 
-def _needed_by(steps: Schedule, kind: str, name: str, index: int) -> str:
+def _needed_by(steps: Schedule, kind: str, name: str, readers: Mapping[str, Step | None]) -> str:
     """Who keeps an array alive at an event: the caller, the rule that reads it last, or the update."""
     if name in steps.needed:
         return "the caller"
@@ -392,12 +393,21 @@ def _needed_by(steps: Schedule, kind: str, name: str, index: int) -> str:
         return "the next update"
     if kind == "workspace":
         return "this step alone"
+    if name not in readers:
+        return "the caller, as a result"
+    last = readers[name]
+    if last is None:
+        return "the policy" if steps.policy == "keep_all" else "this step alone"
+    rule = last.equation.op if last.argnum is None else f"{last.equation.op}_vjp{last.argnum}"
+    return f"{rule} of {last.equation}, step {last.index}"
+
+
+def _last_readers(steps: Schedule, index: int) -> dict[str, Step | None]:
+    """Of every array that is freed at a step or after it, who reads it last before that; None where nobody does."""
+    found: dict[str, Step | None] = {}
+    reading: dict[str, Step] = {}
     for step in steps[index:]:
-        if name in step.freed:
-            readers = [other for other in steps[index : step.index + 1] if name in other.reads]
-            if not readers:
-                return "the policy" if steps.policy == "keep_all" else "this step alone"
-            equation, argnum = readers[-1].equation, readers[-1].argnum
-            rule = equation.op if argnum is None else f"{equation.op}_vjp{argnum}"
-            return f"{rule} of {equation}, step {readers[-1].index}"
-    return "the caller, as a result"
+        reading |= dict.fromkeys(step.reads, step)
+        for name in step.freed:
+            found.setdefault(name, reading.get(name))  # it may be made anew, and freed again, later
+    return found
