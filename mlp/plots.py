@@ -41,6 +41,7 @@ LOOKS: Mapping[str, Look] = {
 }
 # From the bottom up: first what is always there, so that what rises and falls stands on level ground.
 STACK = ("parameters", "inputs", "optimizer", "kept", "gradients", "workspace")
+PARTED = 200  # events: of longer timelines, areas are not parted into arrays
 LINES: Sequence[tuple[str, str, str]] = (  # colour, line, marker
     (BACKWARD, "--", "o"),
     (FORWARD, "-", "^"),
@@ -61,7 +62,9 @@ def label(array: str) -> str:
 
 
 def timeline(ax: Axes, found: Timeline, budget: int | None = None, arrays: Sequence[str] = ()) -> Axes:
-    """The bytes that exist, step by step: a stack of areas, one for each kind.
+    """The bytes that exist, step by step: a stack of areas, one for each kind, and in it a line over each array.
+
+    Of a kind, what goes last lies lowest. Arrays are named where a name fits; those of a deep network are not parted.
 
     Parameters
     ----------
@@ -91,6 +94,7 @@ def timeline(ax: Axes, found: Timeline, budget: int | None = None, arrays: Seque
     edges = [event.index - 0.5 for event in found.events] + [found.events[-1].index + 0.5]
     ax.set(xlabel="step", xlim=(edges[0], edges[-1]), ylim=(0, 1.2 * max(found.peak, budget or 0)))
     base = [0] * len(found.events)
+    parts = _parts(found) if len(found.events) <= PARTED else {}
     for name, kind, heights in _areas(found, arrays):
         top = [low + height for low, height in zip(base, heights, strict=True)]
         look = LOOKS[kind]
@@ -107,6 +111,8 @@ def timeline(ax: Axes, found: Timeline, budget: int | None = None, arrays: Seque
             hatch=look.hatch,
             linewidth=0.6,
         )
+        if name == kind:
+            _part(ax, kind, {part: sizes for part, sizes in parts.get(kind, {}).items() if part not in arrays}, base)
         base = top
     _mark_peak(ax, found.peak_event)
     if budget is not None:
@@ -142,6 +148,33 @@ def _areas(found: Timeline, arrays: Sequence[str]) -> Iterator[tuple[str, str, l
             yield name, kind, alone[name]
         if any(rest):
             yield kind, kind, rest
+
+
+def _parts(found: Timeline) -> dict[str, dict[str, list[int]]]:
+    """For each kind its arrays, what goes last first, each with its bytes at each event."""
+    parts: dict[str, dict[str, list[int]]] = {}
+    for place, event in reversed([*enumerate(found.events)]):
+        for held in found.held(event.index):
+            sizes = parts.setdefault(held.kind, {}).setdefault(held.array, [0] * len(found.events))
+            sizes[place] = held.nbytes
+    return parts
+
+
+def _part(ax: Axes, kind: str, parts: Mapping[str, Sequence[int]], base: Sequence[float]) -> None:
+    """Draw a line over each array of a kind while it lives, and write its name where there is room."""
+    places = range(len(base))
+    low = list(base)
+    width, height = ax.get_xlim()[1] - ax.get_xlim()[0], ax.get_ylim()[1]
+    for name, sizes in parts.items():
+        top = [below + size for below, size in zip(low, sizes, strict=True)]
+        line = [y if size else float("nan") for y, size in zip(top, sizes, strict=True)]
+        ax.step(places, line, where="mid", color=LOOKS[kind].line, linewidth=0.6, zorder=1, label=f"_{name}")
+        born = next(place for place in places if sizes[place])
+        if sizes[born] > 0.035 * height and sum(map(bool, sizes)) > 0.1 * width:
+            middle = low[born] + sizes[born] / 2
+            paper = {"facecolor": LOOKS[kind].face, "edgecolor": "none", "pad": 0.4}
+            ax.text(born, middle, label(name), fontsize=8.25, ha="left", va="center", zorder=1, color=INK, bbox=paper)
+        low = top
 
 
 def _mark_turn(ax: Axes, passed: Iterable[Event | Step]) -> int | None:

@@ -374,20 +374,24 @@ def test_a_run_allocates_nothing_in_the_steady_state(activation: str, loss: str,
     graph = network([70, 50, 40, 30], 60, activation, loss, weight_decay, bias=True)
     values = random_values(graph, 1)
     run = prepare(graph)
-    for _ in range(3):
+    for _ in range(20):
         run(values)
+    grown, most = [], []
     tracemalloc.start()
     try:
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        for _ in range(100):
-            run(values)
-        after, most = tracemalloc.get_traced_memory()
+        for _ in range(3):  # what is made in the background of the interpreter is not made each time
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            for _ in range(100):
+                run(values)
+            after, peak = tracemalloc.get_traced_memory()
+            grown.append(after - before)
+            most.append(peak - before)
     finally:
         tracemalloc.stop()
     smallest_matrix = 30 * 60 * 8
-    assert after - before < 10_000
-    assert most - before < smallest_matrix  # not even for the time of a step
+    assert min(grown) < 10_000
+    assert min(most) < smallest_matrix  # not even for the time of a step
 
 
 def test_the_slab_grows_with_depth_by_the_same_for_each_layer() -> None:

@@ -79,6 +79,27 @@ def test_an_array_of_its_own_is_taken_out_of_its_kind(ax: Axes) -> None:
     assert [a + b for a, b in zip(drawn["kept"], drawn["h2"], strict=True)] == kept
 
 
+def test_arrays_of_a_kind_are_parted_and_named(ax: Axes) -> None:
+    graph = mlp.network([64] * 5, 256, "tanh", weight_decay=0.1)
+    found = memory.predict(graph, "residuals")
+    plots.timeline(ax, found, arrays=["h1"])
+    held = {held.array for event in found.events for held in found.held(event.index)} - {"h1"}
+    lines = {str(line.get_label())[1:]: list(line.get_ydata()) for line in ax.lines}
+    assert held <= lines.keys() and "h1" not in lines
+    steps = mlp.schedule(graph, "residuals")
+    assert all((y == y) == (name in steps.alive(i)) for name in ("h2", "dJ/dW3") for i, y in enumerate(lines[name]))
+    # In the middle: what is given, then h1 apart, J to the end, and on it h2, which goes last of the rest.
+    middle = found.events[len(steps) // 2]
+    given = middle.bytes["parameters"] + middle.bytes["inputs"]
+    assert lines["h2"][middle.index] == given + sum(map(steps.nbytes, ("h1", "J", "h2")))
+    assert {"h2", "h3"} <= {text.get_text() for text in ax.texts}
+
+
+def test_arrays_of_a_deep_network_are_not_parted(ax: Axes) -> None:
+    plots.timeline(ax, memory.predict(mlp.network([2] * 100)))
+    assert len(ax.lines) < 3
+
+
 def test_the_peak_is_marked_where_it_is(ax: Axes) -> None:
     found = memory.predict(deep(), "keep_all")
     plots.timeline(ax, found)
