@@ -136,11 +136,7 @@ class Run:
 
     def _bind(self, values: Mapping[str, Array]) -> None:
         """Check every array that was not seen before, and put it where the rules read it."""
-        if (
-            type(values) is not dict
-            or len(values) != len(self._bound)
-            or not all(map(values.__contains__, self._bound))
-        ):
+        if type(values) is not dict or values.keys() != self._bound.keys():
             check_names(self.graph, values, self.graph.given)
         for name, bound in self._bound.items():
             array = values[name]
