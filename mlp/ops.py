@@ -150,30 +150,25 @@ def matmul_flops(W: Shape, x: Shape) -> int:
     return 2 * W[0] * W[1] * x[1]
 
 
-LARGE = 16_384  # entries of a product: from here on, that `dot` begins by filling it with zeros costs more than a call
-
-
-def product(out: Array, a: Array, b: Array) -> None:
-    """Write ``a @ b``, in the quicker of NumPy's two ways; they give the same bits."""
-    if out.size < LARGE or a.shape[1] == 1:
-        a.dot(b, out=out)
-    else:
-        np.matmul(a, b, out=out)  # but outer products, above, it does not leave to BLAS
+LARGE = 16_384  # entries: from here on, filling the result with zeros, as `dot` does first, costs more than a call
 
 
 def matmul(out: Array, W: Array, x: Array) -> None:
-    """Write ``W @ x``."""
-    product(out, W, x)
+    """Write ``W @ x``, in the quicker of NumPy's two ways; they give the same bits."""
+    if out.size < LARGE or W.shape[1] == 1:
+        W.dot(x, out=out)
+    else:
+        np.matmul(W, x, out=out)  # not for outer products, which it does not leave to BLAS
 
 
 def matmul_vjp_left(out: Array, delta: Array, x: Array) -> None:
     """``delta @ x.T``: for one example, the outer product of the cotangent and the input."""
-    product(out, delta, x.T)
+    matmul(out, delta, x.T)
 
 
 def matmul_vjp_right(out: Array, delta: Array, W: Array) -> None:
     """``W.T @ delta``."""
-    product(out, W.T, delta)
+    matmul(out, W.T, delta)
 
 
 # --- bias: a + b 1ᵀ -------------------------------------------------------------------------------------------------

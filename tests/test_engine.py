@@ -418,6 +418,19 @@ def test_a_large_gradient_that_overflows_is_found_by_its_factors() -> None:
     assert np.isfinite(J) and all(np.isfinite(gradient).all() for gradient in grads.values())
 
 
+def test_a_run_warns_nobody_and_leaves_the_callers_settings_alone() -> None:
+    graph, values = running_example()
+    huge = {**values, "W1": 1e300 * values["W1"], "W2": 1e300 * values["W2"]}
+    with np.errstate(all="raise"):
+        before = np.geterr()
+        run = prepare(graph)
+        assert np.geterr() == before
+        with pytest.raises(FloatingPointError, match=r"^[zhoLs]: expected finite numbers, received inf or NaN from"):
+            run(huge)  # reported by name, and not in NumPy's words
+        assert np.geterr() == before
+        assert run(values)[0] == 3.5
+
+
 def test_factors_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
     monkeypatch.setattr(Run, "_watch", lambda run, array: seen.append(array.shape))

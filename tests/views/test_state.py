@@ -135,7 +135,7 @@ def test_the_ledger_adds_up_to_what_the_engine_holds(seed: int) -> None:
 def test_the_code_of_a_step_is_its_rule() -> None:
     steps = {f"{step.equation.op} {step.argnum}": step for step in schedule(running_example()[0])}
     graph = running_example()[0]
-    assert code(graph, steps["matmul 0"]).endswith("product(out, delta, x.T)")
+    assert code(graph, steps["matmul 0"]).endswith("matmul(out, delta, x.T)")
     assert '"""' not in code(graph, steps["l2 0"])
 
 
