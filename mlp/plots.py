@@ -41,7 +41,7 @@ LOOKS: Mapping[str, Look] = {
 }
 # From the bottom up: first what is always there, so that what rises and falls stands on level ground.
 STACK = ("parameters", "inputs", "optimizer", "kept", "gradients", "workspace")
-PARTED = 200  # events: of longer timelines, areas are not parted into arrays
+PARTED = 100  # events: of longer timelines, areas are not parted into arrays
 LINES: Sequence[tuple[str, str, str]] = (  # colour, line, marker
     (BACKWARD, "--", "o"),
     (FORWARD, "-", "^"),
