@@ -13,6 +13,8 @@ def violations(page: Page) -> list[str]:
     """What axe-core finds against WCAG A and AA, each with its element."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(Axe().axe_script)
+    # Two frames: a box that has begun to scroll takes the focus from the next frame on.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     found = page.evaluate("tags => axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", WCAG)
     return [
         f"{violation['id']}: {node['target']} {node['failureSummary']}\n{node['html'][:300]}"
