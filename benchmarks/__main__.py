@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import book, depth, memory, startup, step, targets
+from benchmarks import book, depth, memory, startup, step, sweeps, targets
 from benchmarks.machine import restrict
 from benchmarks.report import report
 from benchmarks.worker import ROOT
 
-PARTS = ("step", "memory", "startup", "depth", "book")
+PARTS = ("step", "memory", "startup", "depth", "sweeps", "book")
 RESULTS = ROOT / "benchmarks"
 REHEARSAL = ROOT / "_build" / "benchmarks"
 
@@ -45,6 +45,7 @@ def main() -> None:
         "memory": lambda: memory.measure(python, asked.quick, say),
         "startup": lambda: startup.measure(python, asked.quick, say),
         "depth": lambda: depth.measure(asked.quick, say),
+        "sweeps": lambda: sweeps.measure(asked.quick, say),
         "book": lambda: book.measure(asked.quick, say),
     }
     judges = {

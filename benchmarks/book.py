@@ -87,6 +87,8 @@ def copy_sources(folder: Path) -> None:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "book", folder / "book")
+    (folder / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks" / "results.json", folder / "benchmarks")
 
 
 def change(chapter: Path) -> None:

@@ -17,16 +17,16 @@ from benchmarks.machine import machine
 from benchmarks.quiet import Quiet
 from mlp.ops import Array
 
-WIDTH, BATCH = 16, 32
+WIDTH, NARROW, BATCH = 16, 2, 32
 DEPTHS = (50, 100, 200, 500, 1000)
 ROUNDS, QUICK_ROUNDS = 9, 2
 PATIENCE, QUICK_PATIENCE = 0.3, 0.0  # seconds
 
 
-def network(depth: int) -> tuple[mlp.Graph, dict[str, Array]]:
+def network(depth: int, width: int = WIDTH) -> tuple[mlp.Graph, dict[str, Array]]:
     """A network of ``depth`` layers in float64, so that what fades on the long way is still an ordinary number."""
-    graph = mlp.network([WIDTH] * (depth + 1), BATCH, ACTIVATION)
-    x, y = np.random.default_rng(SEED).standard_normal((2, WIDTH, BATCH))
+    graph = mlp.network([width] * (depth + 1), BATCH, ACTIVATION)
+    x, y = np.random.default_rng(SEED).standard_normal((2, width, BATCH))
     return graph, {**graph.init(SEED), "x": x, "y": y}
 
 
@@ -44,8 +44,11 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
 
     networks = {depth: network(depth) for depth in DEPTHS}
     runs = {depth: mlp.prepare(graph) for depth, (graph, _) in networks.items()}
+    narrow = {depth: network(depth, NARROW) for depth in DEPTHS}
+    narrow_runs = {depth: mlp.prepare(graph) for depth, (graph, _) in narrow.items()}
     activities: dict[str, Callable[[mlp.Graph, dict[str, Array]], Any]] = {
         "step": lambda graph, values: runs[len(graph.parameters)](values),
+        "narrow step": lambda graph, _: narrow_runs[len(graph.parameters)](narrow[len(graph.parameters)][1]),
         "prepare": lambda graph, values: prepared(graph, values),
         "trace": mlp.trace,
         "predict": mlp.predict,
@@ -59,7 +62,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
             for depth, arguments in networks.items():
                 gc.collect()
                 quiet.wait()
-                took = sample(partial(act, *arguments), max(1, 1000 // depth) if name == "step" else 1)
+                took = sample(partial(act, *arguments), max(1, 1000 // depth) if "step" in name else 1)
                 if turn:  # the first one warms up
                     taken[name][depth].append(took)
     seconds = {name: [spread(times[depth]) for depth in DEPTHS] for name, times in taken.items()}
@@ -77,6 +80,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
         "machine": machine(),
         "quiet": quiet.report(),
         "width": WIDTH,
+        "narrow": NARROW,
         "batch": BATCH,
         "depths": list(DEPTHS),
         "seconds": seconds,

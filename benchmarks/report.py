@@ -89,8 +89,34 @@ def of_depth(part: dict[str, Any]) -> list[str]:
     """Seconds and bytes at each depth."""
     rows = [[name, *(duration(taken["median"]) for taken in times)] for name, times in part["seconds"].items()]
     rows += [[f"{name}, memory", *(f"{peak / 1e6:.2f} MB" for peak in peaks)] for name, peaks in part["bytes"].items()]
-    lines = ["## Depth", "", measured_on(part), "", f"Width {part['width']}, batch {part['batch']}, float64.", ""]
+    lines = [
+        "## Depth",
+        "",
+        measured_on(part),
+        "",
+        f"Width {part['width']} (narrow: {part['narrow']}), batch {part['batch']}, float64.",
+        "",
+    ]
     return lines + table(["", *(f"{depth} layers" for depth in part["depths"])], rows)
+
+
+def of_sweeps(part: dict[str, Any]) -> list[str]:
+    """Both ways through a network, and plans that compute again."""
+    lines = ["## Sweeps and plans", "", measured_on(part), "", "With one thread, in float64; medians.", ""]
+    rows = []
+    for found in part["sweeps"]:
+        ratios = (f"{found['ratios'][name]['median']:.2f}" for name in ("jvp", "hvp"))
+        rows.append([str(found["width"]), duration(found["seconds"]["gradient"]["median"]), *ratios])
+    head = ["width", "gradient", "`jvp` in gradients", "`hvp` in gradients"]
+    lines += [f"Three layers, batch {part['batch']}.", "", *table(head, rows), ""]
+    rows = [
+        [name, f"{cost['peak'] / 1e6:.2f} MB", f"{cost['extra']:.2f}", f"{part['plans']['ratios'][name]['median']:.2f}"]
+        for name, cost in part["plans"]["costs"].items()
+    ]
+    lines += [f"{part['plans']['layers']} layers of 64 units, batch 256.", ""]
+    lines += [*table(["plan", "peak", "forward passes again", "time of a step"], rows), ""]
+    asked = part["asked"]
+    return [*lines, f"The peak of {asked['layers']:,} layers is predicted in {duration(asked['seconds']['median'])}."]
 
 
 def of_book(part: dict[str, Any]) -> list[str]:
@@ -110,7 +136,14 @@ def judged(target: dict[str, Any]) -> list[str]:
     return [target["what"], f"{target['measured']:g}", f"{target['bound']:g}", "yes" if target["met"] else "**no**"]
 
 
-SECTIONS = {"step": of_step, "memory": of_memory, "startup": of_startup, "depth": of_depth, "book": of_book}
+SECTIONS = {
+    "step": of_step,
+    "memory": of_memory,
+    "startup": of_startup,
+    "depth": of_depth,
+    "sweeps": of_sweeps,
+    "book": of_book,
+}
 
 
 def report(results: dict[str, Any]) -> str:

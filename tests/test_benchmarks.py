@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import depth, memory, report, startup, step, targets
+from benchmarks import depth, memory, report, startup, step, sweeps, targets
 from benchmarks.book import change
 from benchmarks.cases import CASES, TOLERANCE, Case, disagreement, layers
 from benchmarks.clock import calls_per_sample, rounded, sample, spread
@@ -181,6 +181,19 @@ def test_steadiness_is_one_where_cost_is_in_proportion() -> None:
     assert depth.steadiness([3.0 * layers + 50 for layers in depth.DEPTHS]) > 1.2
 
 
+def test_times_are_compared_within_a_round() -> None:
+    found = sweeps.compared({"once": [1.0, 2.0], "twice": [2.0, 4.0]})
+    assert found["ratios"]["twice"] == spread([2.0, 2.0])
+    assert found["seconds"]["once"]["least"] == 1
+
+
+def test_sweeps_go_through_what_the_chapters_show() -> None:
+    """All of the part, at the smallest width: no time is looked at, but each call is made."""
+    found = sweeps.sweep(sweeps.WIDTHS[0], 1, Quiet(0))
+    assert found["parameters"] == 2 * 16 * 16 + 16 * 10
+    assert found["seconds"].keys() == {"gradient", "jvp", "hvp"}
+
+
 def test_patience_ends() -> None:
     assert 0 <= idle_share(0.05) < 1.5
     quiet = Quiet(0)
@@ -218,7 +231,7 @@ def test_where_nothing_is_recognised_the_told_library_is_compared_with_jax() -> 
 
 
 def test_every_part_is_committed_with_its_machine(committed: dict[str, Any]) -> None:
-    assert set(committed) == {"step", "memory", "startup", "depth", "book"}
+    assert set(committed) == {"step", "memory", "startup", "depth", "sweeps", "book"}
     for part in committed.values():
         assert {"when", "processor", "cores", "used", "python", "environment"} <= part["machine"].keys()
 
@@ -253,6 +266,9 @@ def test_the_other_parts_have_what_the_page_reads(committed: dict[str, Any]) -> 
     assert committed["memory"]["grown"].keys() == set(memory.STEADY_CASES)
     assert committed["startup"]["seconds"].keys() == set(startup.MODULES)
     assert committed["depth"]["depths"] == list(depth.DEPTHS)
+    assert committed["depth"]["narrow"] == depth.NARROW
+    assert [found["width"] for found in committed["sweeps"]["sweeps"]] == list(sweeps.WIDTHS)
+    assert committed["sweeps"]["asked"]["layers"] == sweeps.DEEPEST
     assert {"forward", "backward", "training"} <= {p["name"] for p in committed["book"]["pages"] if p["answers"]}
 
 
