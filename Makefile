@@ -1,5 +1,6 @@
 # make book   the book, built from clean, warnings as errors
 # make test   the same build, then every check and test
+# make test-all   what takes longer: a second clean build, and everything under other matrix kernels
 # The environment is .venv; it is installed again when a requirements file changes.
 
 .DEFAULT_GOAL := help
@@ -18,10 +19,10 @@ HTML := _build/html
 # A build that counts: -W warnings are errors, -n undefined references are warnings, --keep-going reports them all.
 BUILD := $(BIN)/jupyter-book build -W -n --keep-going
 
-.PHONY: help book test lab bench picture lock clean distclean
+.PHONY: help book test test-all lab bench picture lock clean distclean
 
 help: ## say what there is to make
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1 /' \
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1 /' \
 		| while read -r make goal words; do printf '  make %-10s %s\n' "$$goal" "$$words"; done
 
 book: $(VENV)/.book ## build the book from clean, warnings as errors
@@ -37,10 +38,14 @@ test: $(VENV)/.test ## check style and types, build the book, run every test
 	$(MAKE) book
 	$(BIN)/python -m pytest
 
+test-all: $(VENV)/.test ## after make test: build a second time, run chapters and package under other matrix kernels
+	@test -e $(HTML)/index.html || $(MAKE) book
+	$(BIN)/python -m pytest -m everywhere
+
 lab: $(VENV)/.lab ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/book/forward.ipynb
 
-bench: $(VENV)/.test $(VENV_BENCH)/.bench ## measure everything again (PART=step|memory|startup|depth|book, QUICK=1)
+bench: $(VENV)/.test $(VENV_BENCH)/.bench ## measure everything again (PART=step|memory|startup|depth|sweeps|book, QUICK=1)
 	$(BIN)/python -m benchmarks --python $(VENV_BENCH)/bin/python $(if $(QUICK),--quick) $(PART)
 
 picture: $(VENV)/.test ## photograph the built book for the README
