@@ -17,7 +17,6 @@ from mlp.text import number, tuple_of
 from mlp.views.state import PANELS, state, stops
 from mlp.views.view import View
 
-
 RATES = (0.01, *(float(f"{digit}e{power}") for power in range(-3, -9, -1) for digit in (5, 2, 1)))
 UPDATES = 10
 

@@ -1232,7 +1232,7 @@ def test_labels_keep_their_colour_beside_other_pictures(opens: Opens) -> None:
 def without_slope(graph: Graph) -> Graph:
     """The same network, whose activations pass every cotangent on as it is."""
 
-    def passed(delta: Array, *saved: Array, out: Array) -> None:
+    def passed(out: Array, delta: Array, *saved: Array) -> None:
         np.copyto(out, delta)
 
     table = dict(graph.table)
