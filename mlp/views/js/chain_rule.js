@@ -42,7 +42,7 @@ class ChainRuleView {
   }
 
   known(name) {
-    if (!this.names.includes(name)) throw new Refusal("The data of this view is damaged: it has no such way.");
+    if (!this.names.includes(name)) throw damaged(": it has no such way");
     return name;
   }
 

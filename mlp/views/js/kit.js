@@ -441,13 +441,18 @@ const STATE_VERSION = 1;
 /** The views by name, each (model, place, told) → a function that ends it. Fragments after this one add theirs. */
 const VIEWS = { __proto__: null };
 
+/** A refusal of data that is not what was written once; `why` begins with its sign. */
+function damaged(why = "") {
+  return new Refusal(`The data of this view is damaged${why}.`);
+}
+
 /** What a state tells; throws, in a sentence for the reader, if it is not one of ours. */
 function readState(text) {
   let told;
   try {
     told = typeof text === "string" ? JSON.parse(text) : text;
   } catch {
-    throw new Refusal("The data of this view is damaged.");
+    throw damaged();
   }
   if (told?.format !== STATE_FORMAT) throw new Refusal("The data of this view is not what this page can show.");
   if (!(told.version <= STATE_VERSION)) {
@@ -460,6 +465,7 @@ function readState(text) {
 /** Show a model in a place; what cannot be shown leaves a message there. Returns a function that ends the view. */
 function renderView(model, place) {
   try {
+    place.dir = "ltr"; // formulas, numbers and graphs are, whatever the page around them
     const told = readState(model.get("state"));
     const end = VIEWS[told.view](model, place, told);
     // JupyterLab takes arrow keys from whatever has the focus and is not written in, unless that very element says no.

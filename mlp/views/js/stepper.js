@@ -40,7 +40,7 @@ class Lab {
     this.updates = 0;
     this.before = null;
     const reason = problem(this.graph, this.values);
-    if (reason) throw new Refusal(`The data of this view is damaged: ${reason}.`);
+    if (reason) throw damaged(`: ${reason}`);
     this.compute();
     this.bookJ = this.result.J;
   }
