@@ -82,8 +82,10 @@ $(VENV)/.test: requirements-test.txt requirements-lab.txt scripts/browser.sh $(V
 	bash scripts/browser.sh $(BIN)/python
 	@touch $@
 
-$(VENV)/.lab: requirements-lab.txt $(VENV)/.book
+# JupyterLab keeps the views of a saved notebook, and nbconvert shows their figures: settings of this environment alone.
+$(VENV)/.lab: requirements-lab.txt $(shell find jupyter -type f) $(VENV)/.book
 	$(PIP) -r requirements-lab.txt
+	cp -R jupyter/. $(VENV)
 	@touch $@
 
 $(VENV_BENCH)/.bench: requirements-bench.txt constraints.txt pyproject.toml

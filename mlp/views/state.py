@@ -400,6 +400,14 @@ def who(view: str, name: str) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, "view": view, "name": name}
 
 
+def nested(array: Array) -> Any:
+    """An array as nested lists of the shortest decimals that read back to the same entries.
+
+    So the float32 nearest to 0.1 is told as 0.1, as NumPy prints it, and not as 0.10000000149011612.
+    """
+    return array.astype(str).astype("float64").tolist() if array.dtype == "float32" else array.tolist()
+
+
 def head(graph: Graph, values: Mapping[str, Array], *, view: str, name: str) -> dict[str, Any]:
     """What a view of a graph is told: who it is, the graph, and the values.
 
@@ -418,7 +426,7 @@ def head(graph: Graph, values: Mapping[str, Array], *, view: str, name: str) -> 
     return {
         **told,
         "graph": json.loads(graph.to_json()),
-        "values": {given: values[given].tolist() for given in graph.given},
+        "values": {given: nested(values[given]) for given in graph.given},
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import traitlets
 
 from mlp import draw
@@ -10,10 +11,49 @@ from mlp.engine import trace
 from mlp.graph import Graph
 from mlp.inputs import one_of, positive
 from mlp.ops import Array
+from mlp.prepared import prepare
 from mlp.steps import check_graph
 from mlp.text import number, tuple_of
 from mlp.views.state import PANELS, state, stops
 from mlp.views.view import View
+
+RATES = (0.01, *(float(f"{digit}e{power}") for power in range(-3, -9, -1) for digit in (5, 2, 1)))
+UPDATES = 10
+
+
+def falling_rate(graph: Graph, values: Mapping[str, Array]) -> float:
+    """The first of 0.01, 0.005, 0.002, 0.001, … at which J rises in none of the first ten updates.
+
+    No fixed rate would do: at 0.01 the running example learns, and a network of six layers may be thrown beyond all
+    numbers by its first update.
+
+    Parameters
+    ----------
+    graph, values
+        As for `mlp.value_and_grad`.
+
+    Returns
+    -------
+    float
+        The last of them, 1e-8, if J rises at each.
+    """
+    return next((rate for rate in RATES if _falls(graph, values, rate)), RATES[-1])
+
+
+def _falls(graph: Graph, values: Mapping[str, Array], rate: float) -> bool:
+    now, last = {name: np.array(array) for name, array in values.items()}, float("inf")
+    try:
+        run = prepare(graph)
+        for _ in range(UPDATES + 1):
+            J, gradients = run(now)
+            if J - last > 4 * np.finfo(graph.dtype).eps * abs(J):  # more than what rounding makes where J cannot fall
+                return False
+            last = J
+            for name, gradient in gradients.items():
+                now[name] -= rate * gradient
+    except FloatingPointError:  # thrown beyond all numbers
+        return False
+    return True
 
 
 class Stepper(View):
@@ -31,8 +71,8 @@ class Stepper(View):
         What is open at first, of ``"graph"``, ``"formula"``, ``"numbers"``, ``"rule"``, ``"memory"`` and ``"code"``.
     name : str
         Names the view in a page's address: ``#name:dJ-dW2`` opens it at that stop.
-    lr : float
-        The learning rate of "update, and step again".
+    lr : float, optional
+        The learning rate of "update, and step again". By default one at which J falls, see `falling_rate`.
     step : int
         The stop to begin with, from 0.
 
@@ -60,7 +100,7 @@ class Stepper(View):
         show: Sequence[str] = ("graph", "formula", "numbers"),
         *,
         name: str = "stepper",
-        lr: float = 0.05,
+        lr: float | None = None,
         step: int = 0,
     ) -> None:
         check_graph(graph)
@@ -69,7 +109,9 @@ class Stepper(View):
         for panel in show:
             one_of(panel, PANELS, "show")
         self._count = len(stops(graph))
-        told = state(graph, values, view="stepper", show=show, name=name, lr=positive(lr, "lr"))
+        told = state(graph, values, view="stepper", show=show, name=name, lr=positive(1 if lr is None else lr, "lr"))
+        if lr is None:
+            told["lr"] = falling_rate(graph, values)
         super().__init__(graph, told, svg=draw.to_svg(graph, direction="both"), step=step)
 
     @traitlets.validate("step")

@@ -15,7 +15,7 @@ from mlp.graph import Graph
 from mlp.inputs import listed
 from mlp.ops import Array
 from mlp.views import bundle
-from mlp.views.state import to_json
+from mlp.views.state import nested, to_json
 
 
 class Island(anywidget.AnyWidget):
@@ -141,7 +141,7 @@ class View(Figure):
                 f"values: expected {listed(self.graph.given)}; {received}; to change some, set {{**view.values, …}}"
             )
         trace(self.graph, arrays)  # checks them as any other values
-        return {name: array.tolist() for name, array in arrays.items()}
+        return {name: nested(array) for name, array in arrays.items()}
 
     def arrays(self, values: Mapping[str, Any] | None = None) -> dict[str, Array]:
         """The numbers as arrays, ready for `mlp.value_and_grad`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbconvert import PythonExporter
 
 from tests.book.conftest import ROOT, toc_pages
 
@@ -43,6 +44,23 @@ def test_notebooks_are_committed_without_outputs(path: Path) -> None:
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None, f"cell {number}: clear all outputs"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_say_what_language_they_are_in(path: Path) -> None:
+    """What `nbconvert --to script` reads; the version of one's own Python, which JupyterLab adds, is not in it."""
+    info = nbformat.read(path, as_version=4).metadata.language_info
+    assert info == {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    }
+    script, resources = PythonExporter().from_filename(str(path))
+    assert resources["output_extension"] == ".py"
+    compile(script, path.name, "exec")
 
 
 def markdown(path: Path) -> str:
@@ -160,18 +178,19 @@ def test_every_label_is_pointed_to(path: Path) -> None:
     assert labels(path) - cited - ({head[1]} if head else set()) == set(), "labels that nobody points to"
 
 
-def glossary() -> dict[str, str]:
-    """The terms of the glossary, each with what is said of it."""
-    body = markdown(ROOT / "book" / "glossary.md").split(":::{glossary}\n")[1].split("\n:::")[0]
+def glossary(part: int = 1) -> dict[str, str]:
+    """The terms of the glossary, each with what is said of it; those of its second part, words from elsewhere."""
+    body = markdown(ROOT / "book" / "glossary.md").split(":::{glossary}\n")[part].split("\n:::")[0]
     entries = (entry.split("\n", 1) for entry in body.split("\n\n"))
     return {term: " ".join(words.split()) for term, words in entries}
 
 
 def test_the_glossary_is_in_order_and_says_where_each_word_comes_from() -> None:
-    terms = list(glossary())
-    assert terms == sorted(terms, key=str.lower)
-    homeless = [term for term, words in glossary().items() if not re.search(r"\{(?:ref|eq)\}`(?:sec|eq)-", words)]
-    assert homeless == [], "entries that name no section or equation"
+    for entries in (glossary(), glossary(2)):
+        assert list(entries) == sorted(entries, key=str.lower)
+        homeless = [term for term, words in entries.items() if not re.search(r"\{(?:ref|eq)\}`(?:sec|eq)-", words)]
+        assert homeless == [], "entries that name no section or equation"
+    assert glossary().keys().isdisjoint(glossary(2))
 
 
 def test_every_word_of_the_glossary_is_linked_where_it_is_used() -> None:

@@ -40,6 +40,11 @@ class OpenView:
         """What those who listen were told last."""
         return str(self.find("> [role=status]").text_content())
 
+    def enter(self, field: Any, text: str) -> None:
+        """Write into a field, and press Enter: then whatever is wrong with the text is said."""
+        field.fill(text)
+        field.press("Enter")
+
     def settle(self) -> None:
         """Until observers and events of the last change have run."""
         self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")

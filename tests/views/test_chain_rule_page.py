@@ -129,7 +129,7 @@ def test_bad_numbers_are_refused_where_they_stand(opens: Opens, text: str) -> No
     visit = opens(paths(stage=5))
     visit.find("summary").click()
     field = visit.field("W⁽²⁾ row 1, column 1")
-    field.fill(text)
+    visit.enter(field, text)
     assert field.get_attribute("aria-invalid") == "true"
     assert "It stays 4." in visit.find(".mlp-complaint").text_content()
     assert visit.said.startswith("∂J/∂W⁽¹⁾ = 2 + 1 = 3.")

@@ -31,7 +31,13 @@ CELLS = [
     "import mlp\nmemory = mlp.MemoryView(16, 128, 512, optimizer='adam', budget=12_000_000)\nmemory",
     "memory.settings = {'depth': 8}",
     "print(memory.settings['depth'], memory.settings['dtype'], memory.settings['batch'], memory.peak)",
+    "import mlp\n"
+    "graph, values = mlp.examples.running_example()\n"
+    "single = {name: array.astype('float32') for name, array in values.items()}\n"
+    "view = mlp.Stepper(graph.with_dtype('float32'), single, step=2)\nview",
+    "print(view.values['W2'][0][1], view.arrays()['W2'].dtype)",
 ]
+SETTINGS = Path(__file__).parents[2] / "jupyter" / "share" / "jupyter" / "lab" / "settings"
 
 
 def free_port() -> int:
@@ -49,9 +55,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     nbformat.write(notebook, folder / "stepper.ipynb")
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=notebook.cells[:1], metadata=notebook.metadata), folder / "again.ipynb"
+    )
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     options += ["--IdentityProvider.token=", "--ServerApp.password=", f"--ServerApp.root_dir={folder}"]
     options += [
+        f"--LabApp.app_settings_dir={SETTINGS}",  # where `make lab` copies them from
         "--LabApp.news_url=",
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
     ]
@@ -201,3 +211,52 @@ def test_the_memory_view_lives_there_too(lab: Page) -> None:
     lab.wait_for_timeout(500)
     assert printed(lab, 11).split()[:3] == ["8", "float32", "609"]
     assert view.locator(".mlp-chart svg").count() == 1
+
+
+def test_a_saved_notebook_shows_its_views_when_it_is_opened_again(lab: Page, browser: Browser) -> None:
+    """Without running a cell, and after the kernel that made the view has gone: the view is there, and alive."""
+    address = lab.url.replace("stepper.ipynb", "again.ipynb").partition("?")[0]
+    first = browser.new_page(viewport={"width": 1300, "height": 1400})
+    first.goto(f"{address}?reset")
+    first.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+    run_cell(first, 0)
+    first.locator(".jp-Notebook .mlp-stepper").wait_for(timeout=30_000)
+    first.keyboard.press("Escape")
+    first.keyboard.press("Control+s")
+    notebook = "(await (await fetch('/api/contents/again.ipynb')).json()).content"
+    first.wait_for_function(f"async () => {notebook}.metadata.widgets !== undefined", timeout=60_000)
+    gone = first.evaluate(
+        """async () => {
+          const token = document.cookie.match(/_xsrf=([^;]+)/)?.[1] ?? "";
+          const found = await (await fetch("/api/sessions")).json();
+          const session = found.find(({ path }) => path === "again.ipynb");
+          const how = { method: "DELETE", headers: { "X-XSRFToken": token } };
+          return (await fetch(`/api/sessions/${session.id}`, how)).status;
+        }"""
+    )
+    assert gone == 204
+    first.close()
+    second = browser.new_page(viewport={"width": 1300, "height": 1400})
+    second.goto(f"{address}?reset")
+    view = second.locator(".jp-Notebook .mlp-stepper")
+    view.wait_for(timeout=180_000)
+    assert "model not found" not in second.locator(".jp-Notebook").inner_text()
+    view.get_by_role("button", name="Next", exact=True).click()
+    expect(view.locator(".mlp-count")).to_contain_text("2 of 14", timeout=10_000)
+    second.close()
+
+
+def test_a_number_typed_key_by_key_in_float32_stays_what_it_is(lab: Page) -> None:
+    run_cell(lab, 12)
+    view = lab.locator(".jp-Notebook .jp-CodeCell").nth(12).locator(".mlp-stepper")
+    view.wait_for(timeout=30_000)
+    entry = view.get_by_label("W⁽²⁾ row 1, column 2").first
+    entry.focus()
+    lab.keyboard.press("ControlOrMeta+a")
+    for count, key in enumerate("0.123", 1):
+        lab.keyboard.type(key)
+        lab.wait_for_timeout(300)  # Python answers each key
+        assert entry.input_value() == "0.123"[:count]
+    entry.press("Tab")
+    assert entry.input_value() == "0.123"
+    assert printed(lab, 13) == "0.123 float32"

@@ -490,7 +490,7 @@ def test_reset_and_undo_go_back(visit: Visit) -> None:
     ],
 )
 def test_bad_input_is_refused_where_it_stands(visit: Visit, label: str, text: str, reason: str) -> None:
-    visit.field(label).fill(text)
+    visit.enter(visit.field(label), text)
     assert visit.field(label).get_attribute("aria-invalid") == "true"
     assert reason in visit.complaint
     visit.agrees()
@@ -513,14 +513,14 @@ def test_thousands_may_be_set_apart(visit: Visit, text: str) -> None:
 
 def test_settings_that_do_not_go_together_are_refused(opens: Opens) -> None:
     visit = opens(batch=8, micro_batches=4)
-    visit.field("batch").fill("3")
+    visit.enter(visit.field("batch"), "3")
     assert "micro-batches times machines, 4 × 1, is more than the batch of 3." in visit.complaint
     visit.more()
-    visit.field("machines").fill("3")
+    visit.enter(visit.field("machines"), "3")
     assert "micro-batches times machines, 4 × 3, is more than the batch of 8." in visit.complaint
     visit.agrees()
     visit.choice("policy").select_option("sqrt")
-    visit.field("layers").fill("1")
+    visit.enter(visit.field("layers"), "1")
     assert "A single layer has no value to forget" in visit.complaint
     visit.field("layers").blur()
     visit.choice("policy").select_option("residuals")

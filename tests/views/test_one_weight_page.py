@@ -248,7 +248,7 @@ def test_a_slope_of_zero_says_that_j_stays(opens: Opens) -> None:
     ],
 )
 def test_bad_input_is_refused_where_it_stands(visit: Visit, text: str, reason: str) -> None:
-    visit.field.fill(text)
+    visit.enter(visit.field, text)
     assert visit.field.get_attribute("aria-invalid") == "true"
     assert reason in visit.complaint and "It stays −1." in visit.complaint
     assert visit.J == "3.5"
@@ -469,7 +469,7 @@ def test_beyond_what_fits_a_weight_is_chosen_by_row_and_column(opens: Opens) -> 
     root.get_by_label("column", exact=True).fill("50")
     assert visit.chosen == "W⁽¹⁾ row 37, column 50"
     assert visit.slope == pytest.approx(gradients(values, graph)["W1"][36, 49], abs=1e-10)
-    root.get_by_label("row", exact=True).fill("41")
+    visit.enter(root.get_by_label("row", exact=True), "41")
     assert "W⁽¹⁾ is 40×50, counted from 1." in visit.find(".mlp-weights .mlp-complaint").inner_text()
     visit.radio("W2", 1, 1).click()
     assert visit.chosen == "W⁽²⁾ row 1, column 1"

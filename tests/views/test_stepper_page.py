@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import quantiles
 from typing import Any
 
@@ -20,7 +21,7 @@ from mlp.draw.labels import unicode_name
 from mlp.engine import Trace
 from mlp.examples import diamond, running_example
 from mlp.graph import Graph
-from mlp.ops import Array
+from mlp.ops import ACTIVATIONS, Array
 from mlp.text import number
 from mlp.views import bundle
 from mlp.views.state import PANELS, Stop, stops
@@ -438,7 +439,7 @@ def test_weight_decay_and_learning_rate_can_be_edited(visit: Visit) -> None:
 )
 def test_bad_input_is_refused_where_it_stands(visit: Visit, text: str, reason: str) -> None:
     cell = visit.entry("W1", 1, 1)
-    cell.fill(text)
+    visit.enter(cell, text)
     assert cell.get_attribute("aria-invalid") == "true"
     assert reason in visit.reason(cell) and "It stays 1." in visit.reason(cell)
     assert visit.tables()["z 4×1, written"] == ["3", "2", "−2", "1"]
@@ -453,11 +454,11 @@ def test_labels_stay_one_hot_and_rates_positive(opens: Opens) -> None:
     graph = network([3, 4, 2], activation="relu", loss="cross_entropy", weight_decay=0.1)
     visit = opens(Stepper(graph, VALUES).island())
     visit.open_all()
-    visit.entry("y", 1, 1).fill("0.5")
+    visit.enter(visit.entry("y", 1, 1), "0.5")
     assert "one-hot" in visit.reason(visit.entry("y", 1, 1))
     for label, text, reason in [("λ in s", "-1", "0 or more"), ("learning rate η", "0", "more than 0")]:
         knob = visit.find(".mlp-more").get_by_label(label)
-        knob.fill(text)
+        visit.enter(knob, text)
         assert reason in visit.reason(knob)
     assert not visit.find(".mlp-note").is_visible()
 
@@ -812,7 +813,7 @@ def test_everyone_can_use_every_state(opens: Opens, look: str) -> None:
         visit.find(".mlp-sheet").get_by_role("textbox").fill("x")
         look_at("a refusal in the sheet")
     visit.go(len(walk) - 1)
-    visit.find(".mlp-update input").fill("0")
+    visit.enter(visit.find(".mlp-update input"), "0")
     look_at("an update that is refused")
     visit.find(".mlp-update input").fill("0.05")
     visit.button("Update, and step again").click()
@@ -1223,3 +1224,94 @@ def test_labels_keep_their_colour_beside_other_pictures(opens: Opens) -> None:
     label = visit.page.locator('.mlp-stepper [data-variable="o"] .mlp-when-forward .mlp-label').first
     shown, ink = label.evaluate(fill)
     assert shown == ink
+
+
+# --- one step proves nothing ----------------------------------------------------------------------------------------
+
+
+def without_slope(graph: Graph) -> Graph:
+    """The same network, whose activations pass every cotangent on as it is."""
+
+    def passed(out: Array, delta: Array, *saved: Array) -> None:
+        np.copyto(out, delta)
+
+    table = dict(graph.table)
+    for name in ACTIVATIONS:
+        table[name] = replace(table[name], vjps=tuple(replace(vjp, rule=passed) for vjp in table[name].vjps if vjp))
+    return Graph(graph.variables.values(), graph.equations, graph.objective, graph.output, table)
+
+
+DOUBT = re.compile(
+    r"This update takes J from (\S+) to (\S+), down\. The right gradient would take it to (\S+)\. That J falls in one "
+    r"step proves nothing: of steps (\S+) long, the right one takes J to (\S+), this one to (\S+)\."
+)
+
+
+@pytest.mark.parametrize("lr", [None, 0.05])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wrong_gradient_that_lowers_j_is_compared_with_the_right_one(
+    opens: Opens, seed: int, lr: float | None
+) -> None:
+    """Which one wins is computed: at the same rate the wrong one may, of short steps of one length it cannot."""
+    rng = np.random.default_rng(seed)
+    graph, values = [running_example, lambda: running_example(3, "tanh"), diamond, lambda: running_example(5)][seed]()
+    values = {name: array + 0.1 * rng.normal(size=array.shape) * (name != "y") for name, array in values.items()}
+    view = Stepper(graph, values, lr=lr, step=len(stops(graph)) - 1)
+    rate = json.loads(view.state)["lr"]
+    visit = opens(view.island())
+    visit.open_all()
+    J, right = value_and_grad(graph, values)
+
+    def after(step: dict[str, Array]) -> float:
+        return objective(values | {name: values[name] - step[name] for name in step}, graph)
+
+    def of_length(slopes: dict[str, Array], size: float) -> dict[str, Array]:
+        norm = np.sqrt(sum(float((slope**2).sum()) for slope in slopes.values()))
+        return {name: size / norm * slope for name, slope in slopes.items()}
+
+    doubted = 0
+    for mistake in ("overwrite", "drop_phi", "update_mid_pass", "hasty_order"):
+        knob = visit.find(f"[data-mistake={mistake}]")
+        if knob.get_attribute("aria-disabled") == "true":
+            continue
+        knob.click()
+        said = visit.find(".mlp-outlook").inner_text()
+        found = DOUBT.fullmatch(said)
+        assert bool(found) == (", down." in said), said
+        if found:
+            doubted += 1
+            begin, _, of_right, size, best, own = (float(text.replace("−", "-")) for text in found.groups())
+            assert begin == pytest.approx(J, rel=1e-4)
+            assert of_right == pytest.approx(after({name: rate * slope for name, slope in right.items()}), rel=1e-4)
+            assert best < own
+            shorter, longer = (after(of_length(right, size * part)) for part in (0.94, 1.06))  # it has two digits
+            assert min(shorter, longer) - 1e-3 * J <= best <= max(shorter, longer) + 1e-3 * J
+        if mistake == "drop_phi":
+            wrong = value_and_grad(without_slope(graph), values)[1]
+            falls = after({name: rate * slope for name, slope in wrong.items()}) < J
+            assert bool(found) == falls
+        knob.click()
+        assert "proves nothing" not in visit.find(".mlp-outlook").inner_text()
+    assert doubted
+
+
+def test_dropping_the_slope_goes_further_than_the_right_gradient_and_is_doubted(opens: Opens) -> None:
+    visit = opens(Stepper(GRAPH, VALUES, lr=0.05, step=len(WALK) - 1).island())
+    visit.open_all()
+    visit.find("[data-mistake=drop_phi]").click()
+    found = DOUBT.fullmatch(visit.find(".mlp-outlook").inner_text())
+    assert found is not None and (found[2], found[3]) == ("0.98778", "1.0109")
+
+
+def test_the_rate_that_a_walk_begins_with_lets_j_fall(visit: Visit) -> None:
+    """Ten updates in a row, by the button: after each, J is lower."""
+    last = 3.5
+    for turn in range(1, 11):
+        visit.go(len(WALK) - 1)
+        assert ", down." in visit.find(".mlp-outlook").inner_text()
+        visit.button("Update, and step again").click()
+        now = re.search(rf"{turn} updates? so far: .* now it is (\S+?)\.$", visit.changes)
+        assert now is not None and float(now[1]) < last, visit.changes
+        last = float(now[1])
+        if turn == 1:
+            assert now[1] == "2.5496"

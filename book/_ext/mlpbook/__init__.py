@@ -1,9 +1,9 @@
 """The book's own Sphinx extension: pages that work from disk, and figures that everyone can read.
 
 It brings MathJax into the book (copied from an installed package at build time), decides between light and dark
-before the page is painted, keeps notebook widget state out of the pages, brings the views' islands to life, begins
-links to chapters with their numbers, and warns of an image without a description. In the package's pages it writes
-defaults so that they can be read.
+before the page is painted, keeps notebook widget state out of the pages, brings the views' islands to life, keeps
+the search to the book's own words, begins links to chapters with their numbers, and warns of an image without a
+description. In the package's pages it writes defaults so that they can be read.
 """
 
 from __future__ import annotations
@@ -115,6 +115,22 @@ def wake_islands(app: Sphinx, page: str, template: str, context: dict[str, Any],
     app.add_css_file("mlp-views.css")
 
 
+# Sphinx looks a reader's words up in plain objects, which have more names than their own: "constructor" stopped its
+# search, and "__proto__" found a page called undefined. This runs once the index is there and before the search begins.
+HONEST_SEARCH = """
+{
+  const own = Object.create(null, { hasOwnProperty: { value: Object.prototype.hasOwnProperty } });
+  for (const part of ["terms", "titleterms"]) Object.setPrototypeOf(Search._index[part], own);
+}
+"""
+
+
+def mend_search(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let the page of search results find nothing but what is in the book."""
+    if page == "search":
+        app.add_js_file("mlp-search.js", loading_method="defer")
+
+
 def minified(script: str) -> str:
     """A script without what only its authors need."""
     if importlib.util.find_spec("minify") is None:  # as on a Mac: see requirements.txt
@@ -135,12 +151,13 @@ def page_script() -> str:
 
 
 def write_views(app: Sphinx, error: Exception | None) -> None:
-    """Put the views' one script and their style beside the other static files."""
+    """Put the views' one script, their style, and the search's amendment beside the other static files."""
     if error or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
     (static / "mlp-views.js").write_text(page_script(), "utf-8")
     (static / "mlp-views.css").write_text(bundle.style(), "utf-8")
+    (static / "mlp-search.js").write_text(HONEST_SEARCH, "utf-8")
 
 
 def readable_defaults(
@@ -188,6 +205,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-signature", readable_defaults)
     app.connect("html-page-context", wake_islands)
+    app.connect("html-page-context", mend_search)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", write_views)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

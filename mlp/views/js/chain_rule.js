@@ -38,11 +38,11 @@ class ChainRuleView {
   }
 
   get most() {
-    return this.isPaths ? Math.max(...this.told.ways[this.chosen].map((path) => path.length)) : 2;
+    return this.isPaths ? extremes(this.told.ways[this.chosen].map((path) => path.length))[1] : 2;
   }
 
   known(name) {
-    if (!this.names.includes(name)) throw new RangeError("The data of this view is damaged: it has no such way.");
+    if (!this.names.includes(name)) throw damaged(": it has no such way");
     return name;
   }
 
@@ -258,7 +258,7 @@ function shareName(lab, source) {
 
 /** How far two results are apart, as a part of the largest entry. */
 function apartness(A, B) {
-  const size = Math.max(1, ...B.data.map(Math.abs));
+  const size = Math.max(1, sizeOf(B));
   return A.data.reduce((most, a, k) => Math.max(most, Math.abs(a - B.data[k]) / size), 0);
 }
 
@@ -301,7 +301,7 @@ function stageParts({ lab, told, chosen, stage }, folded) {
 /** The Jacobian as a heat map that is a table: shade for size, the number for everything else. */
 function jacobianTable(lab, { output, source, matrix, rows, columns }, isFolded) {
   const caption = `${edgeText(output, source)}, ${rows} by ${columns}`;
-  const largest = Math.max(...matrix.data.map(Math.abs)) || 1;
+  const largest = sizeOf(matrix) || 1;
   const isCut = rows * columns > IN_JACOBIAN;
   const [down, across] = isCut ? [Math.min(rows, 16), Math.min(columns, 16)] : [rows, columns];
   const names = (name, count) => indicesOf(lab.result.values[name]).slice(0, count).map((index) => entryLabel(name, index, lab.shapes[name]));

@@ -6,6 +6,9 @@
  * Once made, a matrix is never written to: values, steps and results may share it, and an edit makes a new one.
  */
 
+/** What is refused, in a sentence for the reader; any other error is a fault, and no sentence of ours. */
+class Refusal extends Error {}
+
 // --- matrices --------------------------------------------------------------------------------------------------------
 
 /** A matrix from nested arrays of numbers, a scalar from a number. */
@@ -15,7 +18,7 @@ function fromRows(shape, nested) {
   const fits = Array.isArray(rows) && rows.length === height && rows.every((row) => row?.length === width);
   if (!fits || !rows.flat().every((number) => typeof number === "number")) {
     const received = JSON.stringify(nested)?.slice(0, 60);
-    throw new RangeError(`numbers: expected shape ${shapeText(shape)}, received ${received}`);
+    throw new Refusal(`numbers: expected shape ${shapeText(shape)}, received ${received}`);
   }
   return { shape: [...shape], data: Float64Array.from(rows.flat()) };
 }
@@ -74,6 +77,18 @@ function sumOf(count, term) {
   let total = 0;
   for (let k = 0; k < count; k++) total += term(k);
   return total;
+}
+
+/** The smallest and the largest of numbers. Spread into arguments, those of a large array would fill the stack. */
+function extremes(numbers) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const number of numbers) [low, high] = [Math.min(low, number), Math.max(high, number)];
+  return [low, high];
+}
+
+/** The size of the largest entry. */
+function sizeOf({ data }) {
+  return Math.max(...extremes(data).map(Math.abs));
 }
 
 function product(A, B) {
@@ -330,8 +345,8 @@ function schedule(graph) {
     const arrays = { reads: [...inputs], writes: [output] };
     return { phase: "forward", equation, argnum: null, variable: output, ...arrays, first: true, final: [output] };
   });
-  if (graph.objective !== null) steps.push(...backwardSteps(graph));
-  return steps.map((step, index) => ({ index, ...step }));
+  const back = graph.objective === null ? [] : backwardSteps(graph);
+  return [...steps, ...back].map((step, index) => ({ index, ...step }));
 }
 
 function backwardSteps(graph) {
@@ -360,7 +375,7 @@ function backwardSteps(graph) {
 
 function vjpOf({ op, inputs }, argnum) {
   const vjp = OPS[op].vjps[OPS[op].variadic ? 0 : argnum];
-  if (vjp === null) throw new RangeError(`${inputs[argnum]}: ${op} has no derivative with respect to it`);
+  if (vjp === null) throw new Refusal(`${inputs[argnum]}: ${op} has no derivative with respect to it`);
   return vjp;
 }
 
@@ -587,7 +602,7 @@ function isFiniteMatrix({ data }) {
 }
 
 function oneOf(value, allowed, what) {
-  if (!allowed.includes(value)) throw new RangeError(`${what}: expected one of ${listed(allowed)}, received ${value}`);
+  if (!allowed.includes(value)) throw new Refusal(`${what}: expected one of ${listed(allowed)}, received ${value}`);
 }
 
 /** Names for a message: all of them, or the first few and how many more. */

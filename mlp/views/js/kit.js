@@ -314,7 +314,8 @@ function plainEntry() {
 
 /** A large matrix as squares, the larger the number the larger the square, hollow where it is negative; and in words. */
 function sizeMap(caption, { shape: [height, width], data }) {
-  const largest = Math.max(...data.map(Math.abs)) || 1;
+  const [low, high] = extremes(data);
+  const largest = Math.max(-low, high) || 1;
   const square = (number) => {
     const size = Math.sqrt(Math.abs(number) / largest).toFixed(2);
     return element("td", {}, element("span", { class: number < 0 ? "mlp-negative" : "mlp-positive", style: `--size:${size}` }));
@@ -324,7 +325,7 @@ function sizeMap(caption, { shape: [height, width], data }) {
   });
   const cut = height > IN_MAP || width > IN_MAP ? `, the first ${Math.min(height, IN_MAP)} rows and ${Math.min(width, IN_MAP)} columns` : "";
   const mean = data.reduce((sum, number) => sum + number, 0) / data.length;
-  const words = `from ${format(Math.min(...data))} to ${format(Math.max(...data))}, mean ${format(mean)}${cut}; hollow is negative`;
+  const words = `from ${format(low)} to ${format(high)}, mean ${format(mean)}${cut}; hollow is negative`;
   const map = element("table", { class: "mlp-map", "aria-hidden": "true" }, element("tbody", {}, ...rows));
   return element("div", {}, element("p", { class: "mlp-caption" }, ...[caption].flat(), ` ${words}`), map);
 }
@@ -357,10 +358,16 @@ const [SHORT, WIDEST] = [8, 12]; // characters: a field shows so many as they ar
 
 /**
  * A field for a number. `take(number)` returns null, or the reason why it does not want it; then the last good value
- * stays, and comes back when the field is left. `complain(reason or null)` says it where the field stands.
+ * stays, and comes back when the field is left. While the field has the focus it is the reader's: nothing else writes
+ * into it, and what may yet become a good number ("-", "2e", the 0 of 0.05) is complained of when it is left, or at Enter.
  */
 function numberField(label, take, complaint, attributes = {}, isWhole = false) {
-  let good = 0;
+  let [good, refusal] = [0, null];
+  const read = (text) => readNumber(text, isWhole);
+  const complain = (isTime) => {
+    complaint.say(isTime && refusal && `${label}: ${refusal} It stays ${exactText(good)}.`);
+    mark(isTime && refusal);
+  };
   const input = element("input", {
     type: "text",
     inputmode: "decimal",
@@ -371,14 +378,16 @@ function numberField(label, take, complaint, attributes = {}, isWhole = false) {
     ...attributes,
     oninput: () => {
       fit();
-      const { number, reason } = readNumber(input.value, isWhole);
-      const refusal = reason ?? take(number);
-      complaint.say(refusal && `${label}: ${refusal} It stays ${exactText(good)}.`);
-      mark(refusal !== null);
-      if (refusal === null) good = number;
+      const { number, reason } = read(input.value);
+      refusal = reason ?? take(number);
+      complain(reason && read(`${input.value}1`).reason);
+      if (!refusal) good = number;
     },
+    onkeydown: ({ key }) => key === "Enter" && complain(true),
     onfocus: () => put(exactText(good)) && input.select(), // as it is where a field is reached by Tab
     onblur: () => {
+      if (refusal) complain(true);
+      refusal = null;
       put(shortText(good));
       mark(false);
     },
@@ -395,7 +404,6 @@ function numberField(label, take, complaint, attributes = {}, isWhole = false) {
   const show = (number) => {
     good = number;
     if (document.activeElement !== input) put(shortText(number));
-    else if (readNumber(input.value, isWhole).number !== number && input.getAttribute("aria-invalid") !== "true") put(exactText(number));
   };
   return { element: input, show };
 }
@@ -433,33 +441,39 @@ const STATE_VERSION = 1;
 /** The views by name, each (model, place, told) → a function that ends it. Fragments after this one add theirs. */
 const VIEWS = { __proto__: null };
 
+/** A refusal of data that is not what was written once; `why` begins with its sign. */
+function damaged(why = "") {
+  return new Refusal(`The data of this view is damaged${why}.`);
+}
+
 /** What a state tells; throws, in a sentence for the reader, if it is not one of ours. */
 function readState(text) {
   let told;
   try {
     told = typeof text === "string" ? JSON.parse(text) : text;
   } catch {
-    throw new RangeError("The data of this view is damaged.");
+    throw damaged();
   }
-  if (told?.format !== STATE_FORMAT) throw new RangeError("The data of this view is not what this page can show.");
+  if (told?.format !== STATE_FORMAT) throw new Refusal("The data of this view is not what this page can show.");
   if (!(told.version <= STATE_VERSION)) {
-    throw new RangeError(`This view was made by a newer version (${told.version}); this page knows version ${STATE_VERSION}.`);
+    throw new Refusal(`This view was made by a newer version (${told.version}); this page knows version ${STATE_VERSION}.`);
   }
-  if (!VIEWS[told.view]) throw new RangeError(`This page has no view called “${told.view}”.`);
+  if (!VIEWS[told.view]) throw new Refusal(`This page has no view called “${told.view}”.`);
   return told;
 }
 
 /** Show a model in a place; what cannot be shown leaves a message there. Returns a function that ends the view. */
 function renderView(model, place) {
   try {
+    place.dir = "ltr"; // formulas, numbers and graphs are, whatever the page around them
     const told = readState(model.get("state"));
     const end = VIEWS[told.view](model, place, told);
     // JupyterLab takes arrow keys from whatever has the focus and is not written in, unless that very element says no.
     place.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
     return end;
   } catch (error) {
-    const reason = error instanceof RangeError ? error.message : "The data of this view is damaged.";
-    place.replaceChildren(element("p", { class: "mlp-message", role: "status" }, `${reason} It stays a picture here.`));
+    const reason = error instanceof Refusal ? error.message : `The data of this view is damaged, or too much for this page (${error}).`;
+    place.replaceChildren(element("p", { class: "mlp-message", role: "status" }, `${reason.replace(/\.?$/, ".")} It stays a picture here.`));
     return () => {};
   }
 }

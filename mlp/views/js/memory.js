@@ -74,8 +74,8 @@ function passOf(graph, policy) {
   const refill = (layer) => (OPS[equations[layer.at(-1)].op].vjps[0].saves.includes(0) ? layer.slice(0, -1) : []);
 
   const turns = [];
-  const forward = (some) => turns.push(...some.map((k) => ({ k, isBack: false })));
-  const backward = (some) => turns.push(...[...some].reverse().map((k) => ({ k, isBack: true })));
+  const forward = (some) => some.forEach((k) => turns.push({ k, isBack: false }));
+  const backward = (some) => [...some].reverse().forEach((k) => turns.push({ k, isBack: true }));
   const all = [...equations.keys()];
   forward(all.filter((k) => used.has(equations[k].output)));
   if (typeof policy === "number") {
@@ -160,7 +160,7 @@ function eventsOf({ steps, brought }, graph, itemsize, optimizer) {
     event(phase, writes, born, adds ? [...work, size(writes)] : work);
     count(freed, -1);
   }
-  if (optimizer) event("update", "parameters", [], Array(optimizer[1]).fill(Math.max(...parameters)));
+  if (optimizer) event("update", "parameters", [], Array(optimizer[1]).fill(extremes(parameters)[1]));
   return found;
 }
 
@@ -289,7 +289,7 @@ VIEWS.memory = (model, place, told) => {
   // What its parts see: `past` are the settings to which Undo goes back.
   const view = { told, settings: model.get("settings") ?? told.settings, past: [], say, change, undo, account, where };
   const reason = refusal(view.settings);
-  if (reason) throw new RangeError(`The data of this view is damaged. ${reason}`);
+  if (reason) throw new Refusal(`The data of this view is damaged. ${reason}`);
   const status = liveRegion();
   const parts = [memoryHeadOf, memorySettingsOf, memoryChartOf, waysOutOf].map((make) => make(view));
   const attributes = { class: "mlp-ui mlp-memory", role: "group", "aria-label": "Memory of a training step" };

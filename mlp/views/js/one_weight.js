@@ -18,7 +18,7 @@ class OneWeightView {
     const all = this.lab.parameters.flatMap((name) => indicesOf(this.lab.values[name]).map((index) => ({ name, index, label: entryText(name, index) })));
     this.weights = new Map(all.map((weight) => [weight.label, weight]));
     this.chosen = this.find(model.get("chosen") ?? told.chosen);
-    if (!this.chosen) throw new RangeError("The data of this view is damaged: it has no such weight.");
+    if (!this.chosen) throw damaged(": it has no such weight");
     this.centre = this.value;
     this.asks = told.ask === true; // whether the reader is still to say which way
     this.answer = "";

@@ -40,7 +40,7 @@ class Lab {
     this.updates = 0;
     this.before = null;
     const reason = problem(this.graph, this.values);
-    if (reason) throw new RangeError(`The data of this view is damaged: ${reason}.`);
+    if (reason) throw damaged(`: ${reason}`);
     this.compute();
     this.bookJ = this.result.J;
   }
@@ -80,7 +80,8 @@ class Lab {
     try {
       return this.propose({ values: this.matrices(nested) });
     } catch (error) {
-      return error.message;
+      if (error instanceof Refusal) return error.message;
+      throw error;
     }
   }
 
@@ -636,11 +637,34 @@ function updateBox(view) {
 
 /** Where an update would lead. */
 function outlookText(lab) {
-  const { objective } = lab.graph;
-  const after = forward(lab.graph, lab.updated())[objective].data[0];
-  if (!Number.isFinite(after)) return `This update would take ${unicodeName(objective)} beyond what a float64 holds.`;
+  const J = unicodeName(lab.graph.objective);
+  const after = objectiveAt(lab.graph, lab.updated());
+  if (!Number.isFinite(after)) return `This update would take ${J} beyond what a float64 holds.`;
   const way = after < lab.result.J ? "down" : after > lab.result.J ? "up: this step is too long" : "no change";
-  return `This update takes ${unicodeName(objective)} from ${format(lab.result.J, 5)} to ${format(after, 5)}, ${way}.`;
+  return `This update takes ${J} from ${format(lab.result.J, 5)} to ${format(after, 5)}, ${way}.${lab.broken && way === "down" ? doubtText(lab, J) : ""}`;
+}
+
+function objectiveAt(graph, values) {
+  return forward(graph, values)[graph.objective].data[0];
+}
+
+/**
+ * Why a wrong gradient is not right for bringing J down: what the right one does, and a length at which it wins. There
+ * is one: to first order no step of the same length brings J down as far.
+ */
+function doubtText({ graph, values, lr, result, parameters }, J) {
+  const right = run(graph, values);
+  const slopes = ({ cotangents }) => parameters.flatMap((name) => [...(cotangents[name]?.data ?? [])]);
+  if (isSame(slopes(right), slopes(result))) return "";
+  const length = (pass) => Math.sqrt(slopes(pass).reduce((sum, slope) => sum + slope * slope, 0));
+  const to = (pass, rate) => objectiveAt(graph, update(graph, values, pass, rate));
+  const told = ` The right gradient would take it to ${format(to(right, lr), 5)}. That ${J} falls in one step proves nothing`;
+  for (let size = lr * length(result), k = 0; k < 30; size /= 2, k++) {
+    const [best, own] = [right, result].map((pass) => to(pass, size / length(pass)));
+    const [toBest, toOwn] = [best, own].map((J) => format(J, 5));
+    if (best < own && toBest !== toOwn) return `${told}: of steps ${format(size, 2)} long, the right one takes ${J} to ${toBest}, this one to ${toOwn}.`;
+  }
+  return `${told}.`;
 }
 
 function rateField(view, complaint) {
@@ -924,7 +948,7 @@ function numbersPanel(view) {
     const given = shownArrays.filter(({ isGiven }) => isGiven).map(({ key }) => key);
     tables = shownArrays.map((array) => (array.isGiven ? givenTable(array.key) : computedTable(array)));
     arrange(arrays, tables);
-    const most = view.stop.phase === "update" ? view.lab.parameters.length : Math.max(...view.steps.map(({ reads }) => reads.length), view.steps.length);
+    const most = view.stop.phase === "update" ? view.lab.parameters.length : extremes([...view.steps.map(({ reads }) => reads.length), view.steps.length])[1];
     hint.hidden = given.length === 0;
     write(hint, `Numbers in a frame can be changed; everything follows.${most > AT_ONCE ? ` Of many, the first ${AT_ONCE} of ${most} are here; the others under “Change anything”.` : ""}`);
     lens.draw();
@@ -1226,7 +1250,7 @@ function curveChart(lab, { name, index, centre }, w, slopes) {
   const points = curve(lab.graph, lab.values, name, index, centre - REACH, centre + REACH, POINTS).filter(([, J]) => Number.isFinite(J));
   const J = lab.result.J;
   const heights = [J, ...points.map(([, J]) => J)];
-  const [low, high] = [Math.min(...heights), Math.max(...heights)];
+  const [low, high] = extremes(heights);
   const room = (high - low || 1) * 0.08;
   const x = (number) => left + ((number - centre + REACH) / (2 * REACH)) * (width - left - 8);
   const y = (J) => height - bottom - ((J - low + room) / (high - low + 2 * room || 1)) * (height - bottom - 8);
