@@ -1,5 +1,7 @@
 """Numbers in words, written alike everywhere: in chapters, in traces, in drawings and views."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from mlp.ops import Array
@@ -22,6 +24,17 @@ def tuple_of(array: Array, digits: int = 4) -> str:
     '(3, −2)'
     """
     return f"({', '.join(number(float(entry), digits) for entry in np.asarray(array).ravel())})"
+
+
+def span(values: Iterable[float], digits: int = 4, write: Callable[[float, int], str] = number) -> str:
+    """The range of some numbers, or one number where both ends are written alike.
+
+    >>> span([0.142, 0.111, 0.138], 2), span([5, 5.01], 2)
+    ('0.11 to 0.14', '5')
+    """
+    found = list(values)
+    low, high = write(min(found), digits), write(max(found), digits)
+    return low if low == high else f"{low} to {high}"
 
 
 def bytes_text(count: int) -> str:

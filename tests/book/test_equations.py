@@ -358,6 +358,9 @@ def test_layers_of_one_unit(activation: str) -> None:
 
 # What is written out above, as it is printed. A changed formula needs a changed test: change both.
 QUOTED = {
+    # Its test takes the step: tests/book/test_ranges.py.
+    "eq-training-decay": r"\mathbf{W} - \eta\, \frac{\partial J}{\partial\mathbf{W}} = "
+    r"(1 - \eta\lambda)\, \mathbf{W} - \eta\, \frac{\partial L}{\partial\mathbf{W}} .",
     "eq-backward-decay": r"\frac{\partial s}{\partial \mathbf{W}} = \lambda \mathbf{W} .",
     "eq-backward-difference": r"\frac{\partial J}{\partial W_{jk}} \approx "
     r"\frac{J(W_{jk} + \varepsilon) - J(W_{jk} - \varepsilon)}{2 \varepsilon}",
