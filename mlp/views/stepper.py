@@ -33,8 +33,8 @@ class Stepper(View):
         Names the view in a page's address: ``#name:dJ-dW2`` opens it at that stop.
     lr : float
         The learning rate of "update, and step again".
-    step : int
-        The stop to begin with, from 0.
+    step : int or str
+        The stop to begin with: from 0, or by its name, as in the address.
 
     Attributes
     ----------
@@ -61,14 +61,18 @@ class Stepper(View):
         *,
         name: str = "stepper",
         lr: float = 0.05,
-        step: int = 0,
+        step: int | str = 0,
     ) -> None:
         check_graph(graph)
         if isinstance(show, str) or not isinstance(show, Sequence):
             raise TypeError(f"show: expected a list of panels such as ('graph', 'formula'), received {show!r}")
         for panel in show:
             one_of(panel, PANELS, "show")
-        self._count = len(stops(graph))
+        names = [stop.id for stop in stops(graph)]
+        self._count = len(names)
+        if isinstance(step, str):
+            one_of(step, names, "step")
+            step = names.index(step)
         told = state(graph, values, view="stepper", show=show, name=name, lr=positive(lr, "lr"))
         super().__init__(graph, told, svg=draw.to_svg(graph, direction="both"), step=step)
 
