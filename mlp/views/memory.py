@@ -62,7 +62,8 @@ WORDS: Mapping[str, Any] = {
     "fits": "✓ It fits the budget of {budget}.",
     "out": "✗ Out of memory at step {index}, {phase}: no room for {array}, {bytes}.",
     "before": "✗ Out of memory at step {index}, {phase}: what was there before it takes {there}.",
-    "chart": "Bytes alive at each of {count} steps, by kind. The peak is {bytes}, at {where}. The budget is {budget}.",
+    "chart": "Bytes alive at each step, {count} in all, by kind. The peak is {bytes}, at {where}. "
+    "The budget is {budget}.",
     "choose": "Ways out. Choose one:",
     "none": "No way out is enough by itself. Choose one, and see what is left:",
     "under": "Peak {peak}, ✓ fits. ",
