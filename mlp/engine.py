@@ -12,7 +12,7 @@ from typing import overload
 import numpy as np
 
 from mlp.graph import Graph
-from mlp.inputs import listed
+from mlp.inputs import counted, listed
 from mlp.ops import Array
 from mlp.steps import Plan, Schedule, Step, cotangent_name, objective_name, output_name, policy_name, schedule
 from mlp.values import checked, is_finite
@@ -144,7 +144,7 @@ class Trace(Sequence[Step]):
 
     def __repr__(self) -> str:
         """One line; ``print`` shows the steps."""
-        return f"<Trace: {len(self)} steps, policy {policy_name(self.policy)}>"
+        return f"<Trace: {counted(len(self), 'step')}, policy {policy_name(self.policy)}>"
 
     def __str__(self) -> str:
         """A line a step: what is computed, from what, and what is complete."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mlp.inputs import generator, listed, non_negative, one_of, positive_int
+from mlp.inputs import counted, generator, listed, non_negative, one_of, positive_int
 from mlp.ops import OPS, Op, Shape
 
 DTYPES = ("float32", "float64")
@@ -384,7 +384,7 @@ class Graph:
     def __repr__(self) -> str:
         """One line."""
         return (
-            f"<Graph: {len(self.equations)} equations, {len(self.parameters)} parameters, "
+            f"<Graph: {counted(len(self.equations), 'equation')}, {counted(len(self.parameters), 'parameter')}, "
             f"batch {self.batch}, {self.dtype}>"
         )
 

@@ -16,6 +16,15 @@ def listed(names: Iterable[object], most: int = 10) -> str:
     return ", ".join(words[:most] + [f"… ({len(words) - most} more)"] * (len(words) > most)) or "none"
 
 
+def counted(count: int, what: str, many: str | None = None) -> str:
+    """So many of something, in words: one of them is singular.
+
+    >>> counted(1, "step"), counted(1200, "step"), counted(0, "entry", "entries")
+    ('1 step', '1,200 steps', '0 entries')
+    """
+    return f"{count:,} {what if count == 1 else many or f'{what}s'}"
+
+
 def one_of(value: object, allowed: Iterable[str], what: str) -> None:
     """Check a choice by name."""
     if not isinstance(value, str) or value not in allowed:

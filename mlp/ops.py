@@ -141,7 +141,7 @@ def matmul_shape(W: Shape, x: Shape) -> Shape:
     if len(W) != 2 or len(x) != 2:
         raise ValueError(f"expected two matrices, received shapes {W} and {x}")
     if W[1] != x[0]:
-        raise ValueError(f"expected the second factor to have {W[1]} rows, as {W} has columns, received {x}")
+        raise ValueError(f"expected the second factor to have as many rows as {W} has columns, received {x}")
     return W[0], x[1]
 
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from mlp.checkpoint import Chain
-from mlp.inputs import listed
+from mlp.inputs import counted, listed
 from mlp.memory import KINDS, Event, Timeline
 from mlp.steps import Lifetime, Schedule, Step
 from mlp.text import bytes_text
@@ -311,7 +311,7 @@ def sweep(
     _check(ax, Axes, "ax")
     for policy, peaks in predicted.items():
         if len(peaks) != len(settings):
-            raise ValueError(f"predicted[{policy!r}]: expected {len(settings)} peaks, received {len(peaks)}")
+            raise ValueError(f"predicted[{policy!r}]: expected {counted(len(settings), 'peak')}, received {len(peaks)}")
     unknown = [policy for policy in measured or {} if policy not in predicted]
     if unknown:
         raise ValueError(f"measured: expected policies among {listed(predicted)}, received {listed(unknown)}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlp.inputs import listed
+
 if TYPE_CHECKING:
     from mlp.steps import Lifetime
 
@@ -18,13 +20,19 @@ SMALL = 1024  # bytes: below, alignment would cost more than it gains
 FEW = 500  # arrays: up to here a second order is tried
 
 
-def place(lives: Sequence["Lifetime"]) -> tuple[list[int], int]:
+def place(lives: Sequence["Lifetime"], order: Sequence[int] | None = None) -> tuple[list[int], int]:
     """Give every array an address.
+
+    No order of placing is the best for all sets of arrays, and to find the best one is NP-hard (Garey and Johnson,
+    1979, problem SR2).
 
     Parameters
     ----------
     lives : sequence of Lifetime
         The arrays, with the steps from which to which each exists, and their bytes.
+    order : sequence of int, optional
+        In which order the arrays are placed, each place in ``lives`` once. Without it, the largest first; of few arrays
+        also the longest-lived first, if that takes less.
 
     Returns
     -------
@@ -32,7 +40,16 @@ def place(lives: Sequence["Lifetime"]) -> tuple[list[int], int]:
         For each array the byte where it begins. Two arrays that exist during the same step do not overlap.
     size : int
         Bytes of the whole slab.
+
+    Raises
+    ------
+    ValueError
+        For an order that does not have each array once.
     """
+    if order is not None:
+        if sorted(order) != list(range(len(lives))):
+            raise ValueError(f"order: expected each of range({len(lives)}) once, received {listed(order)}")
+        return _in_order(lives, order)
     offsets, size = _in_order(lives, sorted(range(len(lives)), key=lambda i: (-lives[i].nbytes, lives[i].first)))
     if len(lives) <= FEW:  # cheap to try, and small networks have few arrays to fill gaps with
         longest = sorted(range(len(lives)), key=lambda i: (lives[i].first - lives[i].last, -lives[i].nbytes))

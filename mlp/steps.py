@@ -16,7 +16,7 @@ from typing import NamedTuple, overload
 import numpy as np
 
 from mlp.graph import Equation, Graph
-from mlp.inputs import one_of
+from mlp.inputs import counted, one_of
 from mlp.ops import Array, Shape
 
 POLICIES = ("keep_all", "residuals", "predict")
@@ -150,7 +150,7 @@ class Schedule(Sequence[Step]):
 
     def __repr__(self) -> str:
         """One line."""
-        return f"<Schedule: {len(self)} steps, policy {policy_name(self.policy)}>"
+        return f"<Schedule: {counted(len(self), 'step')}, policy {policy_name(self.policy)}>"
 
     def nbytes(self, array: str) -> int:
         """Bytes of an array, by its name."""

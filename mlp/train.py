@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlp.graph import Graph
-from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
+from mlp.inputs import counted, generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import Array
 from mlp.optimizers import OPTIMIZERS, Optimizer
 from mlp.prepared import Run, prepare
@@ -59,7 +59,7 @@ class History:
     def __repr__(self) -> str:
         """One line."""
         last = f", J {number(self.J[0])} → {number(self.J[-1])}" if self.J else ""
-        return f"<History: {len(self.J)} steps, {len(self.params)} parameters{last}>"
+        return f"<History: {counted(len(self.J), 'step')}, {counted(len(self.params), 'parameter')}{last}>"
 
 
 class DivergenceError(FloatingPointError):
@@ -211,7 +211,7 @@ def _train(
     total = len(examples[0])
     size = positive_int(batch_size, "batch_size")
     if size > total:
-        raise ValueError(f"batch_size: expected at most the {total} examples, received {size}")
+        raise ValueError(f"batch_size: expected at most {counted(total, 'example')}, received {size}")
     epochs = positive_int(epochs, "epochs")
     for what, function in (("evaluate", evaluate), ("progress", progress)):
         if function is not None and not callable(function):
@@ -285,7 +285,7 @@ def _input_and_target(graph: Graph) -> tuple[str, str]:
 def _checked_data(graph: Graph, names: tuple[str, str], data: object) -> tuple[Array, Array]:
     """X and Y as rows, after checking them as one large batch."""
     if not isinstance(data, tuple | list) or len(data) != 2:
-        received = f"{len(data)} parts" if isinstance(data, tuple | list) else type(data).__name__
+        received = counted(len(data), "part") if isinstance(data, tuple | list) else type(data).__name__
         raise TypeError(f"data: expected a pair (X, Y), received {received}")
     X, Y = data
     for name, part in zip(("X", "Y"), (X, Y), strict=True):

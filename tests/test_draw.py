@@ -562,7 +562,7 @@ def test_a_picture_shows_itself_in_a_cell() -> None:
     svg = ET.fromstring(bundle["text/html"])[0][0]
     assert svg.get("data-direction") == "backward" and svg.findtext(f"{SVG}desc") == shown.description
     step = mlp.trace(graph, values)[2]
-    assert draw.picture(graph, step).title == "Step 3, forward: o = W⁽²⁾ h"
+    assert draw.picture(graph, step).title == "Step 2, forward: o = W⁽²⁾ h"
     with pytest.raises(ValueError, match="rankdir: expected"):
         draw.picture(graph, rankdir="up")
 

@@ -445,7 +445,7 @@ def test_a_misspelt_name_gets_no_answer(method: str) -> None:
 @pytest.mark.parametrize("tex", [r"\foo", "{"])
 def test_a_graph_that_cannot_be_drawn_shows_its_equations(tex: str) -> None:
     graph = Graph([Variable("x", (2, 1), tex=tex), Variable("W", (1, 2), role="parameter")], [PRODUCT])
-    assert graph._repr_mimebundle_()["text/plain"].startswith("<Graph: 1 equations")
+    assert graph._repr_mimebundle_()["text/plain"].startswith("<Graph: 1 equation,")
 
 
 def test_rules_are_part_of_what_makes_graphs_equal() -> None:

@@ -39,6 +39,33 @@ def test_nothing_that_exists_together_overlaps(lives: list[Lifetime]) -> None:
     assert size == max((offset + life.nbytes for offset, life in zip(offsets, lives, strict=True)), default=0)
 
 
+@examples(200)
+@given(lives=LIVES, data=st.data())
+def test_any_order_of_placing_is_valid(lives: list[Lifetime], data: st.DataObject) -> None:
+    order = data.draw(st.permutations(range(len(lives))))
+    check(lives, *place(lives, order))
+
+
+@pytest.mark.parametrize("order", [[0], [0, 0], [0, 2], [0, 1, 2], [1, -1]])
+def test_an_order_has_each_array_once(order: list[int]) -> None:
+    lives = [Lifetime("a", 0, 1, 640), Lifetime("b", 2, 3, 640)]
+    with pytest.raises(ValueError, match=r"^order: expected each of range\(2\) once, received "):
+        place(lives, order)
+    assert place(lives, [1, 0]) == ([0, 0], 640)
+
+
+def test_for_the_books_network_there_is_a_better_packing_than_ours() -> None:
+    """Chapter Memory: it wastes nothing, and only the two largest arrays are placed the other way round."""
+    lives = schedule(mlp.network([64, 128, 32, 96, 16, 64], 128, "tanh", weight_decay=1e-4), "residuals").lifetimes()
+    alive = max(sum(life.nbytes for life in lives if life.first <= t <= life.last) for t in range(len(lives)))
+    order = sorted(range(len(lives)), key=lambda k: -lives[k].nbytes)
+    order[:2] = order[1::-1]
+    assert [lives[k].array for k in order[:2]] == ["h1", "z1"]
+    offsets, size = place(lives, order)
+    check(lives, offsets, size)
+    assert size == alive == 602_120 < place(lives)[1]
+
+
 def test_what_never_meets_shares_its_place() -> None:
     lives = [Lifetime("a", 0, 1, 640), Lifetime("b", 2, 3, 640), Lifetime("c", 3, 4, 64)]
     assert place(lives) == ([0, 0, 640], 704)

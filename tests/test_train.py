@@ -275,7 +275,7 @@ LABELS = network([3, 5, 2], loss="cross_entropy", bias=True)
         ({"params": PARAMS | {"W1": PARAMS["W1"].tolist()}}, TypeError, "W1: expected a float64 array.*list"),
         ({"data": None}, TypeError, r"data: expected a pair \(X, Y\), received NoneType"),
         ({"data": X7}, TypeError, r"data: expected a pair \(X, Y\), received ndarray"),
-        ({"data": (X7,)}, TypeError, r"data: expected a pair \(X, Y\), received 1 parts"),
+        ({"data": (X7,)}, TypeError, r"data: expected a pair \(X, Y\), received 1 part"),
         ({"data": (X7, Y7, Y7)}, TypeError, r"data: expected a pair \(X, Y\), received 3 parts"),
         ({"data": (X7, [0, 1, 1, 0, 1, 0, 1])}, TypeError, "Y: expected an array.*received list"),
         ({"data": (X7, np.array([0, 1, 1, 0, 1, 0, 1]))}, ValueError, r"Y: expected a matrix.*shape \(7,\)"),

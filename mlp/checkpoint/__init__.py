@@ -17,7 +17,7 @@ from mlp.checkpoint.options import Walk
 from mlp.checkpoint.persistent import persistent
 from mlp.checkpoint.search import searched
 from mlp.graph import Graph
-from mlp.inputs import positive_int
+from mlp.inputs import counted, positive_int
 from mlp.memory import predict
 from mlp.steps import Plan
 from mlp.text import bytes_text
@@ -233,7 +233,7 @@ def optimal(graph: Graph, budget: int, optimizer: str | None = None) -> Plan:
         least = choices[0]
         raise ValueError(
             f"budget: expected at least {least.peak:,} bytes, which the plan {least.plan.name!r} reaches with "
-            f"{least.extra_flops:,} operations done again, received {limit:,}"
+            f"{counted(least.extra_flops, 'operation')} done again, received {limit:,}"
         )
     return within[-1].plan
 

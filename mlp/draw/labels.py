@@ -243,8 +243,8 @@ def equation_words(equation: Equation) -> str:
 
 
 def step_words(graph: Graph, step: "Step") -> str:
-    """``Step 3, forward: o = W⁽²⁾ h``."""
-    where = f"Step {step.index + 1}, {step.phase}: "
+    """``Step 2, forward: o = W⁽²⁾ h``, with the number that the trace gives it."""
+    where = f"Step {step.index}, {step.phase}: "
     if step.argnum is None:
         return where + plain(graph, step.equation)
     name = step.equation.inputs[step.argnum]

@@ -15,6 +15,7 @@ from mlp.draw import labels
 from mlp.draw.labels import coordinate
 from mlp.draw.layout import Box, Edge, Key, Layout, Point, Selection, arrange, full, needs_outline, outline
 from mlp.graph import Graph
+from mlp.inputs import counted
 
 if TYPE_CHECKING:
     from mlp.steps import Step
@@ -184,7 +185,7 @@ def description_of(graph: Graph, chosen: Selection, step: "Step | None", directi
     """Say in sentences what a picture shows."""
     told = labels.describe(graph, direction)
     if any(box.kind != "operator" for box in chosen.boxes):
-        hidden = [f"{len(box.equations):,} equations as one box" for box in chosen.boxes if box.kind == "gap"]
+        hidden = [f"{counted(len(box.equations), 'equation')} as one box" for box in chosen.boxes if box.kind == "gap"]
         layers = [box.label for box in chosen.boxes if box.kind == "layer"]
         shown = "; ".join([f"{labels.enumerated(layers, 12)} as boxes", *hidden])
         told = f"Outline of {len(graph.equations):,} equations: {shown}. {told}"

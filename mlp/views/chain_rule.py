@@ -11,7 +11,7 @@ from mlp.check import jacobian
 from mlp.draw.labels import cotangent_tex, unicode_cotangent, unicode_name
 from mlp.engine import trace
 from mlp.graph import Graph
-from mlp.inputs import listed, one_of
+from mlp.inputs import counted, listed, one_of
 from mlp.ops import Array
 from mlp.steps import cotangent_name, objective_name
 from mlp.text import bytes_text, number, tuple_of
@@ -150,9 +150,10 @@ class ChainRule(View):
         pair = f"∂{unicode_name(output)}/∂{unicode_name(source)}"
         return "\n".join(
             [
-                f"{pair}: {matrix.shape[0]} outputs by {matrix.shape[1]} inputs, {bytes_text(matrix.nbytes)}; its "
-                f"transpose times the cotangent of {delta.size} numbers takes {matrix.size:,} multiplications.",
-                f"Without its zeros: {filled:,} numbers, {bytes_text(filled * size)}.",
+                f"{pair}: {counted(matrix.shape[0], 'output')} by {counted(matrix.shape[1], 'input')}, "
+                f"{bytes_text(matrix.nbytes)}; its transpose times the cotangent of {counted(delta.size, 'number')} "
+                f"takes {counted(matrix.size, 'multiplication')}.",
+                f"Without its zeros: {counted(filled, 'number')}, {bytes_text(filled * size)}.",
                 f"The shortcut keeps nothing of it: {_rule_words(self.graph, output, source)}{shown}.",
             ]
         )

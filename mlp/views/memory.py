@@ -9,7 +9,7 @@ import traitlets
 from mlp import checkpoint, memory
 from mlp.draw.labels import unicode_name
 from mlp.graph import DTYPES, Graph
-from mlp.inputs import listed, non_negative, one_of, positive_int
+from mlp.inputs import counted, listed, non_negative, one_of, positive_int
 from mlp.memory import KINDS, Event, Timeline
 from mlp.networks import network
 from mlp.ops import ACTIVATIONS, LOSSES
@@ -62,7 +62,8 @@ WORDS: Mapping[str, Any] = {
     "fits": "✓ It fits the budget of {budget}.",
     "out": "✗ Out of memory at step {index}, {phase}: no room for {array}, {bytes}.",
     "before": "✗ Out of memory at step {index}, {phase}: what was there before it takes {there}.",
-    "chart": "Bytes alive at each of {count} steps, by kind. The peak is {bytes}, at {where}. The budget is {budget}.",
+    "chart": "Bytes alive at each step, {count} in all, by kind. The peak is {bytes}, at {where}. "
+    "The budget is {budget}.",
     "choose": "Ways out. Choose one:",
     "none": "No way out is enough by itself. Choose one, and see what is left:",
     "under": "Peak {peak}, ✓ fits. ",
@@ -238,8 +239,8 @@ class MemoryView(Figure):
         parts = [f"{kind} {bytes_text(kinds[kind])}" for kind in KINDS if kinds[kind]]
         return "\n".join(
             [
-                f"{told['depth']} layers of width {told['width']}, a batch of {told['batch']}, {told['dtype']}, "
-                f"{told['optimizer']}, policy {found.policy}.",
+                f"{counted(told['depth'], 'layer')} of width {told['width']}, a batch of {told['batch']}, "
+                f"{told['dtype']}, {told['optimizer']}, policy {found.policy}.",
                 described(found, self.sums(), told["budget"]),
                 f"At the peak: {', '.join(parts)}.",
             ]
@@ -270,8 +271,9 @@ def checked(settings: Mapping[str, Any]) -> dict[str, Any]:
     least = found["machines"] * found["micro_batches"]
     if found["batch"] < least:
         raise ValueError(
-            f"batch: expected at least {least:,}, an example for each of {found['micro_batches']:,} micro-batches on "
-            f"each of {found['machines']:,} machines, received {found['batch']:,}"
+            f"batch: expected at least {least:,}, an example for each of "
+            f"{counted(found['micro_batches'], 'micro-batch', 'micro-batches')} on each of "
+            f"{counted(found['machines'], 'machine')}, received {found['batch']:,}"
         )
     if found["depth"] == 1 and found["policy"] in PLANS:
         raise ValueError(f"policy: expected {listed(POLICIES)} for a single layer, received {found['policy']!r}")

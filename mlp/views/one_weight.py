@@ -118,8 +118,10 @@ class OneWeight(View):
         return "\n".join(
             [
                 curve.described(self.graph, values, name, index),
-                f"One backward pass gives the slopes of all {count} weights; nudging each of them up and down takes "
-                f"{2 * count} forward passes.",
+                "One backward pass gives its slope; nudging it up and down takes 2 forward passes."
+                if count == 1
+                else f"One backward pass gives the slopes of all {count} weights; nudging each of them up and down "
+                f"takes {2 * count} forward passes.",
                 f"The steepest is at {curve.entry_name(steep['name'], tuple(steep['index']))}: {number(slope)}.",
             ]
         )

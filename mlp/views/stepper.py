@@ -73,8 +73,8 @@ class Stepper(View):
         Names the view in a page's address: ``#name:dJ-dW2`` opens it at that stop.
     lr : float, optional
         The learning rate of "update, and step again". By default one at which J falls, see `falling_rate`.
-    step : int
-        The stop to begin with, from 0.
+    step : int or str
+        The stop to begin with: from 0, or by its name, as in the address.
 
     Attributes
     ----------
@@ -101,14 +101,18 @@ class Stepper(View):
         *,
         name: str = "stepper",
         lr: float | None = None,
-        step: int = 0,
+        step: int | str = 0,
     ) -> None:
         check_graph(graph)
         if isinstance(show, str) or not isinstance(show, Sequence):
             raise TypeError(f"show: expected a list of panels such as ('graph', 'formula'), received {show!r}")
         for panel in show:
             one_of(panel, PANELS, "show")
-        self._count = len(stops(graph))
+        names = [stop.id for stop in stops(graph)]
+        self._count = len(names)
+        if isinstance(step, str):
+            one_of(step, names, "step")
+            step = names.index(step)
         told = state(graph, values, view="stepper", show=show, name=name, lr=positive(1 if lr is None else lr, "lr"))
         if lr is None:
             told["lr"] = falling_rate(graph, values)

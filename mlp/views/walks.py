@@ -10,7 +10,7 @@ from mlp import checkpoint
 from mlp.draw.labels import unicode_name
 from mlp.draw.svg import LIGHT
 from mlp.graph import Graph
-from mlp.inputs import listed, one_of
+from mlp.inputs import counted, listed, one_of
 from mlp.steps import Plan, policy_name, schedule
 from mlp.text import bytes_text
 from mlp.views.state import who
@@ -85,8 +85,9 @@ class Walks(Figure):
     def _caption(self) -> str:
         names = [plan["name"] for plan in self._told["plans"]]
         return (
-            f"{len(self._told['layers'])} layers under {listed(names)}. Filled: the layer's value is held. Dashed: it "
-            "has not run yet. Double ring: it has gone back. ×2: it has run forward twice. Thick ring: you are here."
+            f"{counted(len(self._told['layers']), 'layer')} under {listed(names)}. Filled: the layer's value is held. "
+            "Dashed: it has not run yet. Double ring: it has gone back. ×2: it has run forward twice. Thick ring: you "
+            "are here."
         )
 
     def text(self) -> str:

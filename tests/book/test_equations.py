@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -57,14 +58,16 @@ def what_the_engine_knows(activation: str, loss: str = "squared_error", bias: bo
     """Every value and cotangent of a network with one hidden layer, by the names that the formulas use."""
     decay = 0.3
     graph = mlp.network([D, M, Q], N, activation=activation, loss=loss, weight_decay=decay, bias=bias)
+    asked = [replace(v, role="parameter") if v.name == "x" else v for v in graph.variables.values()]
+    graph = Graph(asked, graph.equations)  # ∂L/∂x too
     values = values_of(graph, seed=sum(map(ord, activation)), loss=loss)
     trace = mlp.trace(graph, values)
     known = {name: trace[name] for name in graph.variables}
     for name in graph.variables:
         if graph.needs_gradient(name):
             known[f"dJ/d{name}"] = trace[f"dJ/d{name}"]
-    # The only way of o, h and z to J leads through L, and at the rate 1.
-    known |= {f"dL/d{name}": known[f"dJ/d{name}"] for name in "ohz"}
+    # The only way of o, h, z and x to J leads through L, and at the rate 1.
+    known |= {f"dL/d{name}": known[f"dJ/d{name}"] for name in "ohzx"}
     e = np.exp(known["o"])
     known |= {"p": e / e.sum(axis=0), "phi'": slope(activation, known["z"]), "delta_o": known["dL/do"]}
     known |= {"delta_z": known["dL/dz"], "1": np.ones((N, 1)), r"\lambda": decay, r"\tfrac{1}{n}": 1 / N}
@@ -95,7 +98,7 @@ PRINTED = {
     "eq-backward-first": (1, "squared_error", False),
     "eq-training-p-minus-y": (1, "cross_entropy", False),
     "eq-backward-bias": (1, "squared_error", True),
-    "eq-notation-columns": (5, "squared_error", True),
+    "eq-notation-columns": (9, "squared_error", True),
     "eq-exercises-bias": (6, "squared_error", True),
 }
 TWICE = {"eq-modes-twice"}
@@ -118,10 +121,9 @@ def transposed(known: Mapping[str, Array], *names: str) -> dict[str, Array]:
 def test_the_other_conventions(activation: str) -> None:
     """With rows as examples all columns lie down; only one of the two conventions turns the weights as well."""
     known = what_the_engine_knows(activation, bias=True)
-    known |= {f"dJ/d{name}": known[f"dJ/d{name}"] for name in ("W1", "W2", "b1")}
-    rows = transposed(known, *"xyzho", "b1", "phi'", "delta_o", "delta_z")
-    assert compare(LABELLED["eq-notation-pytorch"].tex, rows) == 5
-    assert compare(LABELLED["eq-notation-rows"].tex, transposed(rows, "W1", "W2")) == 5
+    rows = transposed(known, *"xyzho", "b1", "b2", "phi'", "delta_o", "delta_z")
+    assert compare(LABELLED["eq-notation-pytorch"].tex, rows) == 9
+    assert compare(LABELLED["eq-notation-rows"].tex, transposed(rows, "W1", "W2")) == 9
 
 
 def test_the_regulariser() -> None:
@@ -225,6 +227,27 @@ def test_from_outputs_to_inputs() -> None:
     by_entry = [sum(table[i, k] * delta[i] for i in range(Q)) for k in range(Q)]
     np.testing.assert_allclose(by_entry, wanted, atol=1e-8)
     np.testing.assert_allclose(table.T @ delta, wanted, atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tensors_with_more_indices_are_flattened(seed: int) -> None:
+    """As the chapter says of `prod`: flatten both, and the table is a matrix; its product is put back into shape."""
+    rng = np.random.default_rng(seed)
+    X, Y = tuple(rng.integers(1, 4, 4)), tuple(rng.integers(1, 4, 3))
+    kernel, x, weights = rng.standard_normal((*Y, *X)), rng.standard_normal(X), rng.standard_normal(Y)
+
+    def f(x: Array) -> Array:
+        return np.sin(np.tensordot(kernel, x, axes=x.ndim))
+
+    def slopes(g: Callable[[Array], Array]) -> Array:
+        """A column for each entry of x, in order."""
+        nudges = 1e-6 * np.eye(x.size).reshape(x.size, *X)
+        return np.array([(g(x + e) - g(x - e)).ravel() / 2e-6 for e in nudges]).T
+
+    delta = weights * np.cos(f(x))
+    folded = (slopes(f).T @ delta.ravel()).reshape(X)
+    wanted = slopes(lambda x: np.array((weights * np.sin(f(x))).sum())).reshape(X)
+    np.testing.assert_allclose(folded, wanted, atol=1e-7)
 
 
 def test_matrix_product_in_indices() -> None:

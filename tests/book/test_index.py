@@ -53,7 +53,7 @@ def test_the_prose_says_what_the_view_says(visit: Visit) -> None:
     graph, values = mlp.examples.running_example()
     J, gradients = mlp.value_and_grad(graph, values)
     prose = re.sub(r"\s+", " ", visit.page.locator("article").inner_text())
-    assert f"Here it is {number(gradients['W2'][1, 0])}: raise the weight by 0.01" in prose
+    assert f"With the book's numbers it is {number(gradients['W2'][1, 0])}: raise the weight by 0.01" in prose
     raised = values["W2"].copy()
     raised[1, 0] += 0.01
     after, _ = mlp.value_and_grad(graph, {**values, "W2": raised})

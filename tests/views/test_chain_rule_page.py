@@ -167,7 +167,7 @@ def test_the_heat_map_is_a_table_with_its_numbers(opens: Opens) -> None:
     visit.radio("Without the zeros").check()
     kept = visit.table("∂h/∂z, 4 by 4")
     assert [text for text in kept if text != "0, left out"] == ["1", "1", "1"]
-    told = "3 of the 16 entries are not 0 with these numbers. The others are multiplied, added, and change nothing."
+    told = "3 of 16 entries are not 0 with these numbers. The others are multiplied, added, and change nothing."
     assert visit.said == told
 
 

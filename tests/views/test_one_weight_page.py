@@ -567,3 +567,33 @@ def test_on_a_phone_the_main_controls_are_large_enough(opens: Opens) -> None:
     for control in (visit.slider, visit.find(".mlp-slope")):  # with the curve, on the first screen of the view
         box = control.bounding_box()
         assert box["y"] + box["height"] <= 844
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_verdict_holds_in_any_state(opens: Opens, seed: int) -> None:
+    """Whole numbers put many units on the corner; what is said of all slopes is counted, and the steepest is named."""
+    rng = np.random.default_rng(seed)
+    values = {name: rng.integers(-2, 3, array.shape).astype(float) for name, array in VALUES.items()}
+    visit = opens(OneWeight(GRAPH, values).island())
+    visit.nudge_all()
+    visit.button("One backward pass").click()
+    verdict, found = visit.verdict, gradients(values)
+    z = values["W1"] @ values["x"]
+    corners = sum(z[i, 0] == 0 and values["x"][k, 0] != 0 for i, k in np.ndindex(4, 3))
+    assert f"on {20 - corners} of 20 slopes" in verdict if corners else "agree on all 20 slopes" in verdict
+    told = re.search(r"The steepest is at (W⁽[¹²]⁾) row (\d), column (\d): ([−\d.]+)\. ", verdict)
+    assert told
+    name, row, column = "W" + "12"["²" in told[1]], int(told[2]) - 1, int(told[3]) - 1
+    assert abs(found[name][row, column]) == max(np.abs(gradient).max() for gradient in found.values())
+    way = "Lower that weight" if found[name][row, column] > 0 else "Raise that weight"
+    assert ("a unit that it moves is at its corner" if name == "W1" and (z == 0).any() else way) in verdict
+
+
+def test_where_the_steepest_slope_is_at_a_corner_no_move_is_promised(opens: Opens) -> None:
+    graph = network([2, 1, 1], weight_decay=1.0)
+    values = {"x": np.array([[1.0], [2.0]]), "y": np.array([[100.0]]), "W1": np.array([[2.0, -1.0]])}
+    visit = opens(OneWeight(graph, values | {"W2": np.array([[0.1]])}).island())
+    visit.nudge_all()
+    visit.button("One backward pass").click()
+    assert "The steepest is at W⁽¹⁾ row 1, column 1: 2. But a unit that it moves is at its corner" in visit.verdict
+    assert "falls fastest" not in visit.verdict and "agree on 1 of 3 slopes" in visit.verdict

@@ -155,7 +155,7 @@ def test_an_order_by_keyboard_every_topological_one_is_right(opens: Opens) -> No
             up.focus()
             visit.page.keyboard.press("Enter")
             assert visit.page.evaluate("document.activeElement.textContent").endswith(f"Move {name} up")
-            assert visit.status == f"{name} is now step {visit.steps.index(name) + 1} of 6."
+            assert visit.status == f"{name} is now in place {visit.steps.index(name) + 1} of 6."
     assert visit.check() == "✓ Right."
     visit.root.get_by_role("button", name="Move z up", exact=True).click()
     visit.root.get_by_role("button", name="Move z down", exact=True).click()

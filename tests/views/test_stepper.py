@@ -16,6 +16,7 @@ import mlp
 from mlp.examples import diamond, running_example
 from mlp.text import number
 from mlp.views import bundle
+from mlp.views.state import stops
 from mlp.views.stepper import Stepper
 from tests.views.shipped import mlpbook
 
@@ -178,3 +179,15 @@ def test_no_views_style_reaches_into_another_view() -> None:
         assert own
         for script in used.keys() - {sheet.replace(".css", ".js"), "kit.js"}:
             assert not own & used[script], (sheet, script)
+
+
+@pytest.mark.parametrize("place", range(len(stops(running_example()[0]))))
+def test_it_begins_at_a_stop_by_its_name(place: int) -> None:
+    graph, values = running_example()
+    assert Stepper(graph, values, step=stops(graph)[place].id).step == place == Stepper(graph, values, step=place).step
+
+
+def test_a_name_that_no_stop_has_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match=r"step: expected one of z, h, o, L, s, J, back-J, .*received 'dJ-dx'"):
+        Stepper(*running_example(), step="dJ-dx")
+    assert Stepper(*running_example(), step="back-J").step == 6

@@ -175,7 +175,7 @@ def test_each_stop_is_announced_in_words_with_what_it_makes(opens: Opens) -> Non
     visit, walk, made = opens(Stepper(graph, values).island()), stops(graph), {}
     for position, stop in enumerate(walk):
         visit.go(position)
-        start = f"Step {position + 1} of {len(walk)}, {stop.phase}. {stop.words}"
+        start = f"Stop {position + 1} of {len(walk)}, {stop.phase}. {stop.words}"
         assert visit.said.startswith(start)
         made[stop.id] = visit.said.removeprefix(start).strip()
     assert made["z"] == "z is 3, 2, −2, 1." and made["J"] == "J is 7."
@@ -202,7 +202,7 @@ def test_a_change_is_announced_once_it_is_written(visit: Visit) -> None:
     field.fill("3")
     visit.button("Next").click()  # what was still to be said is old now
     visit.page.wait_for_timeout(800)
-    assert visit.said.startswith(f"Step 2 of {len(WALK)}")
+    assert visit.said.startswith(f"Stop 2 of {len(WALK)}")
 
 
 def test_an_update_that_changes_nothing_or_too_much_says_so(visit: Visit) -> None:
@@ -234,11 +234,11 @@ def test_play_walks_by_itself_and_announces_phases_only(opens: Opens) -> None:
     for _ in range(3):
         visit.page.clock.run_for(1800)
         said.append((visit.count, visit.said))
-    assert said[0] == (f"6 of {len(WALK)}", f"Step 5 of {len(WALK)}, forward. {WALK[4].words} s is 1.")
+    assert said[0] == (f"6 of {len(WALK)}", f"Stop 5 of {len(WALK)}, forward. {WALK[4].words} s is 1.")
     assert said[1] == (f"7 of {len(WALK)}", "Backward.")
     assert said[2] == (f"8 of {len(WALK)}", "Backward.")
     visit.button("Pause").click()
-    assert visit.said.startswith(f"Step 8 of {len(WALK)}, backward.")
+    assert visit.said.startswith(f"Stop 8 of {len(WALK)}, backward.")
     visit.page.clock.run_for(10_000)
     assert visit.count == f"8 of {len(WALK)}"
 
@@ -517,7 +517,7 @@ def test_an_update_takes_one_step_and_begins_again(visit: Visit, rate: str, afte
     assert f"from 3.5 to {after}" in visit.find(".mlp-outlook").inner_text()
     visit.button("Update, and step again").click()
     assert visit.count == f"1 of {len(WALK)}"
-    assert visit.said.startswith(f"Update 1: J from 3.5 to {after}. Step 1 of {len(WALK)}, forward.")
+    assert visit.said.startswith(f"Update 1: J from 3.5 to {after}. Stop 1 of {len(WALK)}, forward.")
     assert f"now it is {after}" in visit.changes
     _, grads = value_and_grad(GRAPH, VALUES)
     moved = (VALUES["W1"] - float(rate) * grads["W1"]).ravel()

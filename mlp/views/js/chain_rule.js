@@ -145,7 +145,7 @@ function pathsOf(view) {
     list.replaceChildren(...paths.map((path, k) => pathOf(view, path, slopes[k])));
     switchOff(less, stage === 0);
     switchOff(more, stage === most);
-    write(place, `${stage} of ${most} factors`);
+    write(place, `${stage} of ${counted(most, "factor")}`);
     const words = stage < most ? factorWords(view, paths, slopes) : totalWords(view, paths, slopes);
     write(total, stage < most ? `Start at ${J} and multiply by one factor after the other, towards ${unicodeName(chosen)}.` : words);
     return words;
@@ -271,10 +271,10 @@ function stageWords({ lab, stage, J }, { output, source, delta, into, matrix, ro
     const cotangent = `∂${J}/∂${unicodeName(output)}, which has the shape of ${unicodeName(output)}`;
     return `The table has ${outputs} and ${inputs}. Its transpose times the cotangent ${cotangent}, is ${back.startsWith("instalment") ? "an " : ""}${back}.${isFlat ? " Matrices are read row by row." : ""}`;
   }
-  if (stage === 1) return `${filled} of the ${rows * columns} entries are not 0 with these numbers. The others are multiplied, added, and change nothing.`;
+  if (stage === 1) return `${filled} of ${counted(rows * columns, "entry", "entries")} ${filled === 1 ? "is" : "are"} not 0 with these numbers.${filled < rows * columns ? " The others are multiplied, added, and change nothing." : ""}`;
   const columnsOf = delta.shape[1] > 1 ? `, all ${delta.shape[1]} examples at once` : "";
   const more = filled !== null && work > filled ? ` Stage 2 has ${filled}, as it also leaves out zeros that only these numbers bring; the engine does not look for them.` : "";
-  return `What the engine computes: no Jacobian at all, ${work} multiplications${columnsOf}, the same numbers.${more}`;
+  return `What the engine computes: no Jacobian at all, ${counted(work, "multiplication")}${columnsOf}, the same numbers.${more}`;
 }
 
 /** "a row for each of the 4 entries of h", "one row for s". */
@@ -315,7 +315,7 @@ function jacobianTable(lab, { output, source, matrix, rows, columns }, isFolded)
     return element("tr", {}, element("th", { scope: "row" }, label), ...cells);
   });
   const table = element("table", { class: "mlp-heat" }, element("caption", { class: "mlp-unseen" }, caption), headOfTable(["", ...names(source, across)]), element("tbody", {}, ...body));
-  const cut = isCut ? ` Shown: the first ${down} rows and ${across} columns.` : "";
+  const cut = isCut ? ` Shown: the first ${counted(down, "row")} and ${counted(across, "column")}.` : "";
   return element("div", { class: "mlp-array" }, element("p", { class: "mlp-caption" }, element("strong", {}, edgeText(output, source)), ` ${rows}×${columns}.${cut}`), scrollBox(caption, {}, table));
 }
 

@@ -135,6 +135,11 @@ function sizeText(shape) {
   return shape.length ? shape.join("×") : "a number";
 }
 
+/** "1 step", "1,200 steps". */
+function counted(count, what, many = `${what}s`) {
+  return `${count.toLocaleString("en")} ${count === 1 ? what : many}`;
+}
+
 /** "a", "a and b", "a, b and c". */
 function enumerated(words) {
   return [words.slice(0, -1).join(", "), words.at(-1)].filter(Boolean).join(" and ");
@@ -323,7 +328,7 @@ function sizeMap(caption, { shape: [height, width], data }) {
   const rows = Array.from({ length: Math.min(height, IN_MAP) }, (_, i) => {
     return element("tr", {}, ...Array.from({ length: Math.min(width, IN_MAP) }, (_, j) => square(data[i * width + j])));
   });
-  const cut = height > IN_MAP || width > IN_MAP ? `, the first ${Math.min(height, IN_MAP)} rows and ${Math.min(width, IN_MAP)} columns` : "";
+  const cut = height > IN_MAP || width > IN_MAP ? `, the first ${counted(Math.min(height, IN_MAP), "row")} and ${counted(Math.min(width, IN_MAP), "column")}` : "";
   const mean = data.reduce((sum, number) => sum + number, 0) / data.length;
   const words = `from ${format(low)} to ${format(high)}, mean ${format(mean)}${cut}; hollow is negative`;
   const map = element("table", { class: "mlp-map", "aria-hidden": "true" }, element("tbody", {}, ...rows));

@@ -321,7 +321,7 @@ function waysOf(view) {
     const text = isBack ? (made === count ? agreement(view, count, corners, error, isOff) : "") + steepestText(view, weights) : "";
     write(verdict, text);
   };
-  const title = element("p", { class: "mlp-hint" }, `The slopes of all ${count} weights, found in two ways:`);
+  const title = element("p", { class: "mlp-hint" }, `${count === 1 ? "Its slope" : `The slopes of all ${count} weights`}, found in two ways:`);
   const columns = element("div", { class: "mlp-ways" }, nudges.element, back.element);
   return { element: element("section", { class: "mlp-all", "aria-label": "All slopes" }, title, columns, verdict), draw, end: stop };
 }
@@ -352,10 +352,16 @@ function wayOf(view, label, onclick) {
 
 function agreement({ J }, count, corners, error, isOff) {
   const apart = error === 0 ? "to the last bit" : `to within ${format(error, 1)}`;
-  const all = corners ? `${count - corners} of ${count}` : `all ${count}`;
-  const verdict = isOff ? `✗ The two differ by up to ${format(error, 2)}. ` : `✓ The two agree on ${all} slopes, ${apart}. `;
-  const where = `${corners} ${corners === 1 ? "weight" : "weights"}`;
-  return verdict + (corners ? `At ${where} ${J} has a corner: nudging gives the mean of two slopes, and the book takes φ′(0) = 0. ` : "");
+  const all = corners ? `${count - corners} of ${counted(count, "slope")}` : count === 1 ? "the slope" : `all ${count} slopes`;
+  const agree = corners === count ? "" : `✓ The two agree on ${all}, ${apart}. `;
+  const verdict = isOff ? `✗ The two differ by up to ${format(error, 2)}. ` : agree;
+  return verdict + (corners ? `At ${counted(corners, "weight")} ${J} has a corner: nudging gives the mean of two slopes, and the book takes φ′(0) = 0. ` : "");
+}
+
+/** Whether what a weight moves has an operator at its corner. It computes nothing, since passes are counted. */
+function isNearCorner({ graph, result: { values } }, { name }) {
+  const reached = descendantsOf(graph, [name]);
+  return graph.equations.some(({ op, inputs: [z] }) => OPS[op].corner === true && reached.has(z) && values[z].data.includes(0));
 }
 
 /** The answer to the page's question. */
@@ -364,5 +370,7 @@ function steepestText(view, weights) {
   const most = weights.reduce((best, other) => (size(other) > size(best) ? other : best));
   if (size(most) < DUST) return `All slopes are 0: no small move of one weight changes ${view.J}.`;
   const slope = view.gradient(most);
-  return `The steepest is at ${most.label}: ${format(slope)}. ${slope > 0 ? "Lower" : "Raise"} that weight, and ${view.J} falls fastest.`;
+  const steepest = `The steepest is at ${most.label}: ${format(slope)}. `;
+  if (isNearCorner(view.lab, most)) return `${steepest}But a unit that it moves is at its corner, so the slopes to the left and to the right may differ.`;
+  return `${steepest}${slope > 0 ? "Lower" : "Raise"} that weight, and ${view.J} falls fastest.`;
 }

@@ -104,7 +104,7 @@ function orderOf({ steps, needs, start }, changed, say) {
     draw();
     control.focus(); // a browser drops the focus of what is moved
     changed();
-    say(`${step.label} is now step ${to + 1} of ${order.length}.`);
+    say(`${step.label} is now in place ${to + 1} of ${order.length}.`);
   };
   for (const step of order) {
     const [up, down] = [[-1, "↑", "up"], [1, "↓", "down"]].map(([by, sign, way]) => {

@@ -165,7 +165,7 @@ class Lab {
   get progress() {
     const [done, all] = [Object.keys(this.check.checks).length, this.check.names.length];
     if (done === all) return "";
-    return this.checking ? `Checking: ${done} of ${all} cotangents so far.` : `Checked in the time there was: ${done} of ${all} cotangents, from ${unicodeName(this.graph.objective)} back. The others are not.`;
+    return this.checking ? `Checking: ${done} of ${counted(all, "cotangent")} so far.` : `Checked in the time there was: ${done} of ${counted(all, "cotangent")}, from ${unicodeName(this.graph.objective)} back. The others are not.`;
   }
 
   /** What was switched: the variants of the told state that hold now. */
@@ -380,7 +380,7 @@ class StepperView {
   /** Say where we are; while playing, only where a phase begins. */
   announce(from, told = "") {
     const { phase, words } = this.stop;
-    if (this.timer === null) this.say([`${told}Step ${this.step + 1} of ${this.count}, ${phase}. ${words}`, this.made, this.confession].filter(Boolean).join(" "));
+    if (this.timer === null) this.say([`${told}Stop ${this.step + 1} of ${this.count}, ${phase}. ${words}`, this.made, this.confession].filter(Boolean).join(" "));
     else if (phase !== from) this.say(`${capitalized(phase)}.`);
   }
 
@@ -1377,7 +1377,7 @@ function memoryPanel(view) {
     const at = Math.min(now, last);
     const isHeld = ({ kind, born, freed }) => born <= at && at <= freed && (now <= last || kind !== "workspace");
     const held = lab.ledger.filter(isHeld);
-    write(total, `${held.reduce((sum, { bytes }) => sum + bytes, 0).toLocaleString("en")} bytes are alive in ${held.length} arrays.`);
+    write(total, `${held.reduce((sum, { bytes }) => sum + bytes, 0).toLocaleString("en")} bytes are alive in ${counted(held.length, "array")}.`);
     if (drawn !== lab.ledger) {
       drawn = lab.ledger;
       rows = new Map(); // made when they are first shown
