@@ -233,12 +233,20 @@ def tanh_vjp(out: Array, delta: Array, h: Array) -> None:
     np.subtract(delta, out, out=out)
 
 
+SIGMOID_FLAT = 80.0  # beyond, the sigmoid is 1 to the last bit, and in float32 exp would soon overflow
+TINY = {kind: float(np.finfo(kind).tiny) for kind in "fdD"}  # the smallest normal number, a power of 2, by dtype.char
+
+
 def sigmoid(out: Array, z: Array) -> None:
-    """``1 / (1 + exp(-z))``, as ``(1 + tanh(z / 2)) / 2``, which cannot overflow."""
-    np.multiply(z, 0.5, out=out)
-    np.tanh(out, out=out)
+    """``exp(z) / (1 + exp(z))``, as ``1 / (1 / exp(z) + 1)``: every digit is right in the tail, where z < 0, too."""
+    tiny = TINY[out.dtype.char]
+    np.minimum(z, SIGMOID_FLAT, out=out)
+    np.exp(out, out=out)
+    np.add(out, tiny, out=out)  # exp may be 0, and 1 / 0 is no number; it is taken off again below
+    np.divide(1, out, out=out)
     np.add(out, 1, out=out)
-    np.multiply(out, 0.5, out=out)
+    np.divide(1, out, out=out)
+    np.subtract(out, tiny, out=out)
 
 
 def sigmoid_vjp(out: Array, delta: Array, h: Array) -> None:
@@ -248,31 +256,32 @@ def sigmoid_vjp(out: Array, delta: Array, h: Array) -> None:
     np.multiply(out, delta, out=out)
 
 
-GELU_SCALE, GELU_CUBIC = sqrt(2 / pi), 0.044715
-GELU_FLAT = 10.0  # beyond ±10 the tanh is ±1 to the last bit, so clipping there changes nothing and z³ cannot overflow
+GELU_SCALE, GELU_CUBIC = 2 * sqrt(2 / pi), 0.044715
+GELU_FLAT = 22.0  # beyond ±22 the gate is 0 or 1 to the last bit, so clipping there changes nothing; z³ cannot overflow
 
 
 def gelu_gate(out: Array, z: Array) -> None:
-    """Write ``tanh(√(2/π) (z + 0.044715 z³))``, for z already within ±10."""
+    """Write ``sigmoid(2√(2/π) (z + 0.044715 z³))``, for z already within ±22."""
     np.multiply(z, z, out=out)
     np.multiply(out, GELU_CUBIC, out=out)
     np.add(out, 1, out=out)
     np.multiply(out, z, out=out)
     np.multiply(out, GELU_SCALE, out=out)
-    np.tanh(out, out=out)
+    sigmoid(out, out)
 
 
 def gelu(out: Array, z: Array, clipped: Array) -> None:
-    """``z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2``, the tanh form of Hendrycks and Gimpel (2016)."""
+    """``z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2``, the tanh form of Hendrycks and Gimpel (2016).
+
+    ``(1 + tanh(u)) / 2`` is ``sigmoid(2 u)``, which keeps its digits where z < 0.
+    """
     np.clip(z, -GELU_FLAT, GELU_FLAT, out=clipped)
     gelu_gate(out, clipped)
-    np.add(out, 1, out=out)
-    np.multiply(out, 0.5, out=out)  # halved before z comes in, which may be as large as numbers go
     np.multiply(out, z, out=out)
 
 
 def gelu_vjp(out: Array, delta: Array, z: Array, gate: Array, clipped: Array) -> None:
-    """``delta * (1 + t) (1 + z √(2/π) (1 + 3·0.044715 z²) (1 - t)) / 2`` with t the tanh: it needs z, h will not do."""
+    """``delta * g (1 + z 2√(2/π) (1 + 3·0.044715 z²) (1 - g))`` with g the gate: it needs z, h will not do."""
     np.clip(z, -GELU_FLAT, GELU_FLAT, out=clipped)
     gelu_gate(gate, clipped)
     np.multiply(clipped, clipped, out=out)
@@ -283,9 +292,7 @@ def gelu_vjp(out: Array, delta: Array, z: Array, gate: Array, clipped: Array) ->
     np.subtract(1, gate, out=clipped)
     np.multiply(out, clipped, out=out)
     np.add(out, 1, out=out)
-    np.add(gate, 1, out=gate)
     np.multiply(out, gate, out=out)
-    np.multiply(out, 0.5, out=out)
     np.multiply(out, delta, out=out)
 
 

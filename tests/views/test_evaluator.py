@@ -239,6 +239,16 @@ def test_numbers_as_large_as_they_go(page: Page, name: str) -> None:
     assert distance(value, out) <= PARITY and distance(instalment, back) <= PARITY
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "gelu"])
+def test_tails_keep_their_digits(page: Page, name: str) -> None:
+    z = np.array([[-0.5, -3.0, -6.0, -7.0, -17.0, -30.0, -37.0, -40.0, -600.0]])
+    u = z if name == "sigmoid" else 2 * np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)
+    with np.errstate(over="ignore"):
+        expected = (1 if name == "sigmoid" else z) / (1 + np.exp(-u))
+    found = page.evaluate("([name, z]) => toRows(OPS[name].forward([fromRows([1, 9], z)], {}))", [name, z.tolist()])
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_what_overflows_is_named_with_its_step(page: Page) -> None:
     graph, values = running_example()
     values["W2"] = values["W2"] * 1e200
