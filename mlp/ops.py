@@ -330,6 +330,17 @@ def squared_error_vjp_target(out: Array, delta: Array, o: Array, y: Array) -> No
     squared_error_vjp_output(out, delta, y, o)
 
 
+def cross_entropy_shape(o: Shape, y: Shape) -> Shape:
+    """As any loss, with two outputs or more: one output is always the likeliest, and J and all gradients would be 0."""
+    shape = loss_shape(o, y)
+    if o[0] == 1:
+        raise ValueError(
+            "expected at least 2 outputs, one for each class, received 1; for two classes make 2 outputs, "
+            "and pass y = mlp.one_hot(labels, 2)"
+        )
+    return shape
+
+
 def cross_entropy(L: Array, o: Array, y: Array, shifted: Array, column: Array) -> None:
     """The mean over examples of ``log Σ exp(o) − o[label]``.
 
@@ -363,7 +374,7 @@ def softmax(out: Array, o: Array, sums: Array, column: Array) -> None:
     np.divide(out, sums, out=out)
 
 
-def one_hot(y: Array) -> str | None:
+def not_one_hot(y: Array) -> str | None:
     """Say what keeps ``y`` (q, n) from being one-hot: a single 1 in each column, zeros elsewhere; else None."""
     good = (np.count_nonzero(y, axis=0) == 1) & (np.maximum.reduce(y, axis=0) == 1)
     if good.all():
@@ -522,7 +533,7 @@ _ROWS = (
         "cross_entropy",
         "CE",
         lambda o, y: rf"-\frac{{1}}{{n}} \sum {y} \odot \log \operatorname{{softmax}}({o})",
-        loss_shape,
+        cross_entropy_shape,
         cross_entropy,
         (
             Vjp(
@@ -534,7 +545,7 @@ _ROWS = (
             None,
         ),
         workspace=lambda o, y: (o, (1, o[1])),
-        requires=MappingProxyType({1: one_hot}),
+        requires=MappingProxyType({1: not_one_hot}),
     ),
     Op(
         "l2",

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 
 from mlp import check_vjp
-from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array, Op
-from mlp.ops import one_hot as one_hot_says
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array, Op, not_one_hot
 from tests.cases import FORMULAS, SEEDS, SIZES, examples, one_hot, same_bits
 
 # name: inputs that fit, for sizes m, d, n; the value, written once more in plain NumPy (activations: in `cases`)
@@ -400,15 +399,15 @@ def test_a_loss_is_the_mean_over_its_columns(loss: str) -> None:
 )
 def test_labels_are_one_hot_or_not(column: tuple[float, ...], good: bool) -> None:
     y = np.array([[1, 0, 0], column], dtype=float).T
-    assert (one_hot_says(y) is None) == good
-    assert good or "column 1" in str(one_hot_says(y))
+    assert (not_one_hot(y) is None) == good
+    assert good or "column 1" in str(not_one_hot(y))
 
 
 def test_labels_are_looked_at_in_little_more_than_a_byte_each() -> None:
     y = one_hot(np.random.default_rng(0), 500, 1000)
     tracemalloc.start()
     try:
-        assert one_hot_says(y) is None
+        assert not_one_hot(y) is None
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

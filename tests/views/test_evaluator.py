@@ -88,11 +88,14 @@ def any_case(seed: int) -> tuple[Graph, Values]:
     if seed % 4 == 3:
         graph = random_graph(seed)
         return graph, small_values(graph, seed)
+    widths = [int(width) for width in rng.integers(1, 7, rng.integers(2, 8))]
+    loss = LOSSES[seed // len(ACTIVATIONS) % len(LOSSES)]
+    widths[-1] = max(widths[-1], 1 + (loss == "cross_entropy"))
     graph = network(
-        [int(width) for width in rng.integers(1, 7, rng.integers(2, 8))],
+        widths,
         batch=int(rng.integers(1, 6)),
         activation=ACTIVATIONS[seed % len(ACTIVATIONS)],
-        loss=LOSSES[seed // len(ACTIVATIONS) % len(LOSSES)],
+        loss=loss,
         weight_decay=float(rng.choice([0.0, 0.1, 2.0])),
         bias=bool(rng.integers(2)),
     )
