@@ -11,6 +11,7 @@ from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
 from mlp.prepared import Run, prepare
 from mlp.steps import Plan, Schedule, Step, schedule
+from mlp.values import one_hot
 
 if TYPE_CHECKING:
     from mlp.check import GradientReport, check_gradients, check_vjp, jacobian, step_errors
@@ -63,6 +64,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "network",
+    "one_hot",
     "predict",
     "prepare",
     "schedule",

@@ -36,7 +36,8 @@ def network(
     activation : str
         ``"identity"``, ``"relu"``, ``"tanh"``, ``"sigmoid"`` or ``"gelu"``, after every layer but the last.
     loss : str
-        ``"squared_error"``, ½‖o − y‖², or ``"cross_entropy"`` of softmax(o) against one-hot y; averaged over the batch.
+        ``"squared_error"``, ½‖o − y‖², or ``"cross_entropy"`` of softmax(o) against one-hot y (see `mlp.one_hot`), with
+        two outputs at least; averaged over the batch.
     weight_decay : float
         λ ≥ 0. It covers weights, not biases.
     bias : bool

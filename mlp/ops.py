@@ -233,12 +233,20 @@ def tanh_vjp(out: Array, delta: Array, h: Array) -> None:
     np.subtract(delta, out, out=out)
 
 
+SIGMOID_FLAT = 80.0  # beyond, the sigmoid is 1 to the last bit, and in float32 exp would soon overflow
+TINY = {kind: float(np.finfo(kind).tiny) for kind in "fdD"}  # the smallest normal number, a power of 2, by dtype.char
+
+
 def sigmoid(out: Array, z: Array) -> None:
-    """``1 / (1 + exp(-z))``, as ``(1 + tanh(z / 2)) / 2``, which cannot overflow."""
-    np.multiply(z, 0.5, out=out)
-    np.tanh(out, out=out)
+    """``exp(z) / (1 + exp(z))``, as ``1 / (1 / exp(z) + 1)``: every digit is right in the tail, where z < 0, too."""
+    tiny = TINY[out.dtype.char]
+    np.minimum(z, SIGMOID_FLAT, out=out)
+    np.exp(out, out=out)
+    np.add(out, tiny, out=out)  # exp may be 0, and 1 / 0 is no number; it is taken off again below
+    np.divide(1, out, out=out)
     np.add(out, 1, out=out)
-    np.multiply(out, 0.5, out=out)
+    np.divide(1, out, out=out)
+    np.subtract(out, tiny, out=out)
 
 
 def sigmoid_vjp(out: Array, delta: Array, h: Array) -> None:
@@ -248,31 +256,32 @@ def sigmoid_vjp(out: Array, delta: Array, h: Array) -> None:
     np.multiply(out, delta, out=out)
 
 
-GELU_SCALE, GELU_CUBIC = sqrt(2 / pi), 0.044715
-GELU_FLAT = 10.0  # beyond ±10 the tanh is ±1 to the last bit, so clipping there changes nothing and z³ cannot overflow
+GELU_SCALE, GELU_CUBIC = 2 * sqrt(2 / pi), 0.044715
+GELU_FLAT = 22.0  # beyond ±22 the gate is 0 or 1 to the last bit, so clipping there changes nothing; z³ cannot overflow
 
 
 def gelu_gate(out: Array, z: Array) -> None:
-    """Write ``tanh(√(2/π) (z + 0.044715 z³))``, for z already within ±10."""
+    """Write ``sigmoid(2√(2/π) (z + 0.044715 z³))``, for z already within ±22."""
     np.multiply(z, z, out=out)
     np.multiply(out, GELU_CUBIC, out=out)
     np.add(out, 1, out=out)
     np.multiply(out, z, out=out)
     np.multiply(out, GELU_SCALE, out=out)
-    np.tanh(out, out=out)
+    sigmoid(out, out)
 
 
 def gelu(out: Array, z: Array, clipped: Array) -> None:
-    """``z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2``, the tanh form of Hendrycks and Gimpel (2016)."""
+    """``z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2``, the tanh form of Hendrycks and Gimpel (2016).
+
+    ``(1 + tanh(u)) / 2`` is ``sigmoid(2 u)``, which keeps its digits where z < 0.
+    """
     np.clip(z, -GELU_FLAT, GELU_FLAT, out=clipped)
     gelu_gate(out, clipped)
-    np.add(out, 1, out=out)
-    np.multiply(out, 0.5, out=out)  # halved before z comes in, which may be as large as numbers go
     np.multiply(out, z, out=out)
 
 
 def gelu_vjp(out: Array, delta: Array, z: Array, gate: Array, clipped: Array) -> None:
-    """``delta * (1 + t) (1 + z √(2/π) (1 + 3·0.044715 z²) (1 - t)) / 2`` with t the tanh: it needs z, h will not do."""
+    """``delta * g (1 + z 2√(2/π) (1 + 3·0.044715 z²) (1 - g))`` with g the gate: it needs z, h will not do."""
     np.clip(z, -GELU_FLAT, GELU_FLAT, out=clipped)
     gelu_gate(gate, clipped)
     np.multiply(clipped, clipped, out=out)
@@ -283,9 +292,7 @@ def gelu_vjp(out: Array, delta: Array, z: Array, gate: Array, clipped: Array) ->
     np.subtract(1, gate, out=clipped)
     np.multiply(out, clipped, out=out)
     np.add(out, 1, out=out)
-    np.add(gate, 1, out=gate)
     np.multiply(out, gate, out=out)
-    np.multiply(out, 0.5, out=out)
     np.multiply(out, delta, out=out)
 
 
@@ -323,6 +330,17 @@ def squared_error_vjp_target(out: Array, delta: Array, o: Array, y: Array) -> No
     squared_error_vjp_output(out, delta, y, o)
 
 
+def cross_entropy_shape(o: Shape, y: Shape) -> Shape:
+    """As any loss, with two outputs or more: one output is always the likeliest, and J and all gradients would be 0."""
+    shape = loss_shape(o, y)
+    if o[0] == 1:
+        raise ValueError(
+            "expected at least 2 outputs, one for each class, received 1; for two classes make 2 outputs, "
+            "and pass y = mlp.one_hot(labels, 2)"
+        )
+    return shape
+
+
 def cross_entropy(L: Array, o: Array, y: Array, shifted: Array, column: Array) -> None:
     """The mean over examples of ``log Σ exp(o) − o[label]``.
 
@@ -356,7 +374,7 @@ def softmax(out: Array, o: Array, sums: Array, column: Array) -> None:
     np.divide(out, sums, out=out)
 
 
-def one_hot(y: Array) -> str | None:
+def not_one_hot(y: Array) -> str | None:
     """Say what keeps ``y`` (q, n) from being one-hot: a single 1 in each column, zeros elsewhere; else None."""
     good = (np.count_nonzero(y, axis=0) == 1) & (np.maximum.reduce(y, axis=0) == 1)
     if good.all():
@@ -515,7 +533,7 @@ _ROWS = (
         "cross_entropy",
         "CE",
         lambda o, y: rf"-\frac{{1}}{{n}} \sum {y} \odot \log \operatorname{{softmax}}({o})",
-        loss_shape,
+        cross_entropy_shape,
         cross_entropy,
         (
             Vjp(
@@ -527,7 +545,7 @@ _ROWS = (
             None,
         ),
         workspace=lambda o, y: (o, (1, o[1])),
-        requires=MappingProxyType({1: one_hot}),
+        requires=MappingProxyType({1: not_one_hot}),
     ),
     Op(
         "l2",

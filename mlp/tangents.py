@@ -5,20 +5,31 @@ so small that its square is nothing beside 1. Then ``(a + iεb)(c + iεd) = ac +
 ``tanh(a + iεb) = tanh(a) + iεb tanh'(a)`` the chain rule: the rules of `ops` compute both parts as they are (Martins et
 al., 2003). Nothing is subtracted, so no digits are lost: unlike a difference, the result is exact but for rounding. The
 schedules are the engine's own.
+
+Rules of one's own may be made otherwise: what an absolute value does to complex numbers is no derivative. So their
+tangents are compared with differences at the values in use, and refused where those say otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from mlp.engine import execute
 from mlp.graph import Graph
 from mlp.inputs import one_of
-from mlp.ops import Array
-from mlp.steps import Schedule, check_graph, cotangent_name, objective_name, schedule
+from mlp.ops import OPS, Array, Op
+from mlp.steps import Schedule, Step, check_graph, cotangent_name, objective_name, schedule
 from mlp.values import check_array, checked, is_finite
 
 EPSILON = 2.0**-200  # a power of two, so that scaling by it costs no digit; its square is far below the last bit of 1
+NUDGES = (1e-4, 1e-5, 1e-6, 1e-8, 1e-10)  # of differences: as parts of the largest entry of what is nudged, or of 1
+TELLING = 1e-3  # a difference tells right from wrong if its doubt is at most this part of the slope
+WAY_OUT = (
+    "write it with what takes complex numbers as it takes real ones: for np.abs(a) np.maximum(a, -a), for a norm "
+    "np.sqrt(np.sum(a * a)), for np.logaddexp(a, 0) np.maximum(a, 0) + np.log1p(np.exp(-np.maximum(a, -a)))"
+)
 
 
 def jvp(
@@ -45,15 +56,18 @@ def jvp(
     Raises
     ------
     TypeError, ValueError
-        For values or directions that do not fit; for an operator whose rule cannot take complex numbers.
+        For values or directions that do not fit; for a rule of one's own that cannot take complex numbers, or whose
+        tangent is wrong.
     FloatingPointError
         When something overflows.
 
     Notes
     -----
-    A rule of one's own must be made of analytic functions and comparisons: one that takes an absolute value or a
-    conjugate gives a wrong tangent. Where an activation is at its corner, its slope is 0 here as in the gradient. The
-    pass runs in complex128, so a product costs four real ones, and arrays take 16 bytes an entry.
+    For a rule of one's own the tangent is made from its VJP where that can be: for an elementwise operator, and where
+    the output is one number. Elsewhere its forward rule must be made of analytic functions and comparisons. Either is
+    compared with differences of the forward rule, at the values in use, and refused where it is wrong. Where an
+    activation is at its corner, its slope is 0 here as in the gradient. The pass runs in complex128, so a product costs
+    four real ones, and arrays take 16 bytes an entry.
     """
     check_graph(graph)
     name = objective_name(graph) if of is None else of
@@ -92,7 +106,8 @@ def hvp(graph: Graph, values: Mapping[str, Array], direction: Mapping[str, Array
 
     Notes
     -----
-    What is said of rules in `jvp` holds for VJPs too. relu has no curvature: its Hessian knows nothing of the corner.
+    VJPs of one's own must be made of analytic functions and comparisons; their tangents are compared with differences
+    as well. relu has no curvature: its Hessian knows nothing of the corner.
     """
     objective_name(graph)
     arrays, size = _run(schedule(graph), values, direction)
@@ -123,15 +138,174 @@ def _run(steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, A
             )  # float32 would hold nothing as small
     index = 0
     try:
-        for step in execute(steps, arrays, "complex128"):
+        for step in execute(_carried(steps), arrays, "complex128"):
             index = step.index + 1
-            if step.phase == "forward" and graph.table[step.equation.op].corner:
+            if step.phase == "forward" and graph.table[step.equation.op].corner and not _is_own(graph, step):
                 made = arrays[step.writes[0]]
                 made.imag[made.real == 0] = 0  # at the corner too, where the book's slope is 0
     except TypeError as error:
         equation = steps[index].equation
-        raise TypeError(f"'{equation}': expected rules that take complex numbers, received {error}") from error
+        received = f"expected rules that take complex numbers, received {error}; {WAY_OUT}"
+        raise TypeError(f"'{equation}': {received}") from error
     return arrays, size
+
+
+# --- rules of one's own ---------------------------------------------------------------------------------------------
+
+
+def _is_own(graph: Graph, step: Step) -> bool:
+    """Whether the step runs a rule that is not of the book's table, and so may do anything with complex numbers."""
+    return graph.table[step.equation.op] != OPS.get(step.equation.op)
+
+
+def _carried(steps: Schedule) -> Schedule:
+    """The same schedule, in which each rule of one's own is run on real numbers, with its tangent beside it."""
+    graph = steps.graph
+    if not any(_is_own(graph, step) for step in steps):
+        return steps
+    carry = {"forward": _forward, "backward": _backward}
+
+    def carried(step: Step) -> Step:
+        if not _is_own(graph, step):
+            return step
+        made_by = [call for call in step.calls if call[1][1 : 1 + len(step.reads)] == step.reads]
+        calls = tuple(
+            (partial(carry[step.phase], graph.table[step.equation.op], step, call[0]), call[1])
+            if call in made_by
+            else call
+            for call in step.calls
+        )
+        return replace(step, calls=calls)
+
+    return Schedule(graph, steps.policy, [carried(step) for step in steps], steps.needed)
+
+
+def _forward(op: Op, step: Step, rule: Callable[..., None], out: Array, *arrays: Array) -> None:
+    """A value, and its tangent: the sum over the inputs that move."""
+    values, moves, work = _apart(arrays, len(step.reads))
+    value = _written(rule, out.shape, values, work)
+    out.real, out.imag = value, 0
+    for argnum, move in enumerate(moves):
+        speed = _largest(move)
+        if not speed:
+            continue
+        unit = move / speed
+
+        def moved(h: float, argnum: int = argnum, unit: Array = unit) -> Array:
+            inputs = [*values[:argnum], values[argnum] + h * unit, *values[argnum + 1 :]]
+            return _written(rule, out.shape, inputs, work)
+
+        wrong: list[str] = []
+        for how, tangent in _candidates(op, step, rule, values, unit, argnum, value, work):
+            found = _contradiction(moved, tangent, _largest(values[argnum]), how)
+            if not found:
+                out.imag += EPSILON * speed * tangent
+                break
+            wrong.append(found)
+        else:
+            _refuse(step, f"the forward rule of {op.name}, where {step.reads[argnum]} moves,", wrong)
+
+
+def _candidates(
+    op: Op,
+    step: Step,
+    rule: Callable[..., None],
+    values: Sequence[Array],
+    move: Array,
+    argnum: int,
+    value: Array,
+    work: Sequence[tuple[int, ...]],
+) -> Iterator[tuple[str, Array]]:
+    """Ways to a tangent: by the VJP, which has the gradient's slope at a corner, where that will do; by ``a + iεb``."""
+    vjp = op.vjp(argnum)
+    if vjp is not None and value.shape in ((), move.shape):
+        saved = vjp.residuals(values, value, argnum)
+        delta = move if value.shape else np.ones(())
+        needed = vjp.workspace(delta.shape, *(array.shape for array in saved))
+        back = _written(partial(vjp.rule, **step.equation.attrs), move.shape, [delta, *saved], needed)
+        yield "by its VJP", back if value.shape else np.asarray(np.sum(back * move))
+    inputs = [array.astype("complex128") for array in values]
+    inputs[argnum].imag = EPSILON * move
+    yield "by complex numbers", _written(rule, value.shape, inputs, work, "complex128").imag / EPSILON
+
+
+def _backward(op: Op, step: Step, rule: Callable[..., None], out: Array, *arrays: Array) -> None:
+    """An instalment, and its tangent. It is linear in delta; how it changes with what is saved, ``a + iεb`` says."""
+    (delta, *saved), (delta_move, *moves), work = _apart(arrays, len(step.reads))
+    out.real = _written(rule, out.shape, [delta, *saved], work)
+    out.imag = EPSILON * _written(rule, out.shape, [delta_move, *saved], work)
+    size, speed = _largest(delta), max(map(_largest, moves), default=0.0)
+    if not size * speed:
+        return
+    unit = delta / size
+
+    def moved(h: float) -> Array:
+        there = [array + h * (move / speed) for array, move in zip(saved, moves, strict=True)]
+        return _written(rule, out.shape, [unit, *there], work)
+
+    carried = [array + 1j * EPSILON * (move / speed) for array, move in zip(saved, moves, strict=True)]
+    tangent = _written(rule, out.shape, [unit + 0j, *carried], work, "complex128").imag / EPSILON
+    found = _contradiction(moved, tangent, max(map(_largest, saved)), "by complex numbers")
+    if found:
+        _refuse(step, f"VJP {step.argnum} of {op.name}", [found])
+    out.imag += EPSILON * size * speed * tangent
+
+
+def _apart(arrays: Sequence[Array], count: int) -> tuple[list[Array], list[Array], list[tuple[int, ...]]]:
+    """What a rule reads, and how fast that moves; the shapes of its workspace."""
+    read, work = arrays[:count], arrays[count:]
+    return [np.array(a.real) for a in read], [np.array(a.imag) / EPSILON for a in read], [a.shape for a in work]
+
+
+def _written(
+    rule: Callable[..., None],
+    shape: tuple[int, ...],
+    inputs: Sequence[Array],
+    work: Sequence[tuple[int, ...]],
+    dtype: str = "float64",
+) -> Array:
+    """What a rule writes, in a new array."""
+    out, *workspace = (np.full(shape, np.nan, dtype) for shape in (shape, *work))
+    rule(out, *inputs, *workspace)
+    return out
+
+
+def _largest(array: Array) -> float:
+    return float(np.abs(array).max())
+
+
+def _contradiction(moved: Callable[[float], Array], tangent: Array, size: float, how: str) -> str:
+    """The first entry at which no difference that tells right from wrong agrees with the tangent; '' if there is none.
+
+    ``moved(h)`` is what the rule writes when h of what moves is added to numbers as large as ``size``. Beside a corner
+    only small nudges tell, at one none does.
+    """
+    here = moved(0)
+    size = max(1.0, size, _largest(here))
+    told, right = np.zeros(here.shape, bool), np.zeros(here.shape, bool)
+    slopes = np.zeros(here.shape)
+    for h in (size * nudge for nudge in NUDGES):
+        above, below = moved(h), moved(-h)
+        slope = (above - below) / (2 * h)
+        doubt = 10 * (np.abs(above - 2 * here + below) + 4 * np.finfo("float64").eps * size) / h
+        steepest = np.maximum(np.abs(slope), np.abs(tangent))
+        tells = doubt <= TELLING * steepest
+        slopes = np.where(tells & ~told, slope, slopes)
+        told |= tells
+        right |= tells & (np.abs(slope - tangent) <= doubt + steepest / 1e6)
+    wrong = (told & ~right) | ~np.isfinite(tangent)
+    if not wrong.any():
+        return ""
+    index = tuple(int(k) for k in np.argwhere(wrong)[0])
+    where = f" at {index}" if index else ""
+    return f"{tangent[index]:.4g} {how}{where}, where differences say {slopes[index]:.4g}"
+
+
+def _refuse(step: Step, rule: str, wrong: Sequence[str]) -> None:
+    raise ValueError(
+        f"'{step.equation}': expected {rule} to have a tangent that agrees with differences, "
+        f"received {' and '.join(wrong)}; {WAY_OUT}"
+    )
 
 
 def _parts(array: Array, size: int, dtype: str, name: str) -> tuple[Array, Array]:

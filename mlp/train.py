@@ -288,23 +288,28 @@ def _checked_data(graph: Graph, names: tuple[str, str], data: object) -> tuple[A
         received = counted(len(data), "part") if isinstance(data, tuple | list) else type(data).__name__
         raise TypeError(f"data: expected a pair (X, Y), received {received}")
     X, Y = data
-    for name, part in zip(("X", "Y"), (X, Y), strict=True):
-        if not isinstance(part, np.ndarray):
-            raise TypeError(f"{name}: expected an array, an example a column, received {type(part).__name__}")
-        if part.ndim != 2 or part.shape[1] < 1:
-            classes = graph.variables[names[1]].shape[0]
-            labels = (
-                f"; np.eye({classes})[:, Y] has a one-hot column for each label" if part is Y and Y.ndim == 1 else ""
-            )
-            raise ValueError(f"{name}: expected a matrix, an example a column, received shape {part.shape}{labels}")
-    if X.shape[1] != Y.shape[1]:
+    total = _examples(graph, names[0], X)
+    whole = graph.with_batch(total)
+    check_array(whole, names[0], X, label="X", batch=False)
+    rows = graph.variables[names[1]].shape[0]
+    if isinstance(Y, np.ndarray) and Y.ndim == 2 and len(Y) == rows and Y.shape[1] != total:
         raise ValueError(
-            f"data: expected as many columns in Y as in X, {X.shape[1]}, received {Y.shape[1]}; an example is a column"
+            f"data: expected as many columns in Y as in X, {total}, received {Y.shape[1]}; an example is a column"
         )
-    whole = graph.with_batch(X.shape[1])
-    for name, label, part in zip(names, ("X", "Y"), (X, Y), strict=True):
-        check_array(whole, name, part, label=label)
+    check_array(whole, names[1], Y, label="Y", batch=False)
     return np.array(X.T, order="C"), np.array(Y.T, order="C")
+
+
+def _examples(graph: Graph, name: str, X: object) -> int:
+    """How many examples there are, also where they are rows, or a line of numbers, which is complained of next."""
+    try:
+        shape = np.asarray(X).shape
+    except ValueError:  # rows of different lengths
+        return 1
+    as_rows, as_columns = (shape[axis:][:1] == graph.variables[name].shape[:1] for axis in (1, 0))
+    if len(shape) == 2:
+        return int(shape[0] if as_rows and not as_columns else shape[1]) or 1
+    return int(shape[0]) or 1 if len(shape) == 1 and not as_columns else 1
 
 
 def _checked_params(graph: Graph, params: Mapping[str, Array]) -> dict[str, Array]:

@@ -73,13 +73,16 @@ def random_values(graph: Graph, seed: int = 0, scale: float = 1.0) -> dict[str, 
 
 
 def random_network(seed: int, dtype: str = "float64") -> Graph:
-    """Any activation, loss, bias, depth 1–8, batch 1–7, widths 1–6."""
+    """Any activation, loss, bias, depth 1–8, batch 1–7, widths 1–6; two outputs at least for cross-entropy."""
     rng = np.random.default_rng(seed)
+    widths = [int(width) for width in rng.integers(1, 7, rng.integers(2, 10))]
+    batch, activation, loss = int(rng.integers(1, 8)), str(rng.choice(ACTIVATIONS)), str(rng.choice(LOSSES))
+    widths[-1] = max(widths[-1], 1 + (loss == "cross_entropy"))
     return network(
-        [int(width) for width in rng.integers(1, 7, rng.integers(2, 10))],
-        batch=int(rng.integers(1, 8)),
-        activation=str(rng.choice(ACTIVATIONS)),
-        loss=str(rng.choice(LOSSES)),
+        widths,
+        batch,
+        activation,
+        loss,
         weight_decay=float(rng.choice([0.0, 0.1, 2.0])),
         bias=bool(rng.integers(2)),
         dtype=dtype,

@@ -823,8 +823,8 @@ FIT = np.arange(15.0).reshape(3, 5) / 10
 ENTRIES = [
     ("list", FIT.tolist(), TypeError, r"received list; pass np.asarray\(x, 'float64'\)"),
     ("none", None, TypeError, "received NoneType"),
-    ("number", 1.0, TypeError, "received float;"),
-    ("integers", FIT.astype("int64"), TypeError, r"received dtype int64; convert it with x.astype\('float64'\)"),
+    ("number", 1.0, TypeError, "received float$"),
+    ("integers", FIT.astype("int64"), TypeError, r"received dtype int64; pass x.astype\('float64'\)"),
     ("booleans", FIT > 0, TypeError, "received dtype bool"),
     ("complex", FIT.astype("complex128"), TypeError, "received dtype complex128"),
     ("objects", FIT.astype("object"), TypeError, "received dtype object"),
@@ -943,15 +943,14 @@ def test_labels_as_whole_numbers_are_refused() -> None:
         TypeError, match=r"y: expected a float64 array of shape \(2, 3\), received dtype int64"
     ) as raised:
         value_and_grad(graph, random_values(graph) | {"y": labels})
-    assert str(raised.value).endswith("; np.eye(2)[:, y] has a one-hot column for each label")
-    value_and_grad(graph, random_values(graph) | {"y": np.eye(2)[:, labels]})  # what it says does help
+    assert str(raised.value).endswith("; pass mlp.one_hot(y, 2)")
 
 
 @pytest.mark.parametrize(
     ("x", "way_out", "helps"),
     [
         (np.ones((3, 5)), "; graph.with_batch(5) takes as many examples", lambda graph, x: (graph.with_batch(5), x)),
-        (np.ones((2, 3)), "; an example is a column, as in x.T", lambda graph, x: (graph, x.T)),
+        (np.ones((2, 3)), "; an example is a column; pass x.T", lambda graph, x: (graph, x.T)),
         (np.ones((4, 5)), "", None),
         (np.ones((3, 0)), "", None),
         (np.ones(6), "", None),
@@ -969,7 +968,7 @@ def test_data_of_another_shape_come_with_the_way_out(x: Array, way_out: str, hel
 
 def test_a_vector_in_place_of_a_column_comes_with_the_way_out() -> None:
     graph = network([3, 4, 2])
-    with pytest.raises(ValueError, match=r"received shape \(3,\); x.reshape\(-1, 1\) is a column$"):
+    with pytest.raises(ValueError, match=r"received shape \(3,\); pass x.reshape\(-1, 1\)$"):
         predict(graph, graph.init(0) | {"x": np.ones(3)})
     with pytest.raises(ValueError, match=r"W1: .*, received shape \(3, 4\)$"):  # which of the two is wrong, who knows
         predict(graph, graph.init(0) | {"x": np.ones((3, 1)), "W1": np.ones((3, 4))})

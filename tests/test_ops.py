@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 
 from mlp import check_vjp
-from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array, Op
-from mlp.ops import one_hot as one_hot_says
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array, Op, not_one_hot
 from tests.cases import FORMULAS, SEEDS, SIZES, examples, one_hot, same_bits
 
 # name: inputs that fit, for sizes m, d, n; the value, written once more in plain NumPy (activations: in `cases`)
@@ -282,6 +281,59 @@ def test_slopes_of_activations_reach_their_limits_without_a_warning(name: str, s
     assert slopes[-3:].tolist() == [slope] * 3
 
 
+def exact_sigmoid(z: float) -> tuple[Decimal, Decimal]:
+    """Value and slope with fifty digits."""
+    e = Decimal(-z).exp()
+    return 1 / (1 + e), e / (1 + e) ** 2
+
+
+def exact_gelu(z: float) -> tuple[Decimal, Decimal]:
+    """Value and slope with fifty digits."""
+    u, slope = Decimal(z), Decimal(8 / math.pi).sqrt()  # 2√(2/π)
+    gate, bend = exact_sigmoid(slope * (u + Decimal("0.044715") * u**3))  # type: ignore[arg-type]
+    return u * gate, gate + u * bend * slope * (1 + 3 * Decimal("0.044715") * u**2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("name", "exact", "flat"), [("sigmoid", exact_sigmoid, 760.0), ("gelu", exact_gelu, 21.9)], ids=["sigmoid", "gelu"]
+)
+def test_tails_keep_their_digits(
+    name: str, exact: Callable[[float], tuple[Decimal, Decimal]], flat: float, dtype: str
+) -> None:
+    """Value and slope for z < 0, down to where they are no normal numbers any more, and beyond."""
+    rng = np.random.default_rng(7)
+    z = np.concatenate([[-17.0, -30.0, -37.0, -40.0], -np.exp(rng.uniform(-3, math.log(flat), 300))]).astype(dtype)
+    z = z[None] if name == "sigmoid" else z[None][:, np.abs(z + 0.75) > 0.1]  # at −0.75 gelu's slope is 0
+    info = np.finfo(dtype)
+    with localcontext() as context, np.errstate(over="raise", invalid="raise", divide="raise"):
+        context.prec = 50
+        rows = forward(OPS[name], [z]), backward(OPS[name], [z], 0, np.ones_like(z))
+        for k, entry in enumerate(z[0].tolist()):
+            steep = 0.0 if name == "sigmoid" else float(-abs(exact(entry)[0]).ln())  # how exp magnifies rounding
+            for found, right in zip(rows, exact(entry), strict=True):
+                error = abs(Decimal(float(found[0, k])) - right)
+                bound = Decimal((6 + 5 * steep) * float(info.eps)) * abs(right)
+                assert error <= bound + Decimal(50 * float(info.tiny)), (entry, found[0, k], right)
+
+
+def test_the_tail_of_the_sigmoid_by_numbers() -> None:
+    z = np.array([[-30.0, -37.0, -40.0]])
+    expected = [9.357622968839299e-14, 8.533047625744065e-17, 4.248354255291589e-18]
+    np.testing.assert_allclose(forward(OPS["sigmoid"], [z])[0], expected, rtol=1e-15)
+    single = forward(OPS["sigmoid"], [np.array([[-17.0]], "float32")])
+    np.testing.assert_allclose(single, 4.1399375473943306e-08, rtol=2e-7)
+
+
+def test_a_tangent_of_the_sigmoid_is_exact_on_both_sides() -> None:
+    z = np.array([[-300.0, -100.0, -40.0, -1.0, 0.0, 1.0, 20.0, 36.0, 50.0]])
+    carried = z.astype("complex128")
+    carried.imag = 2.0**-200
+    tangent = forward(OPS["sigmoid"], [carried]).imag / 2.0**-200
+    e = np.exp(-np.abs(z))
+    np.testing.assert_allclose(tangent, e / (1 + e) ** 2, rtol=1e-15)
+
+
 def exact_cross_entropy(o: Array, y: Array) -> tuple[float, Array]:
     """Loss and gradient with fifty digits."""
     with localcontext() as context:
@@ -347,15 +399,15 @@ def test_a_loss_is_the_mean_over_its_columns(loss: str) -> None:
 )
 def test_labels_are_one_hot_or_not(column: tuple[float, ...], good: bool) -> None:
     y = np.array([[1, 0, 0], column], dtype=float).T
-    assert (one_hot_says(y) is None) == good
-    assert good or "column 1" in str(one_hot_says(y))
+    assert (not_one_hot(y) is None) == good
+    assert good or "column 1" in str(not_one_hot(y))
 
 
 def test_labels_are_looked_at_in_little_more_than_a_byte_each() -> None:
     y = one_hot(np.random.default_rng(0), 500, 1000)
     tracemalloc.start()
     try:
-        assert one_hot_says(y) is None
+        assert not_one_hot(y) is None
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -274,7 +274,7 @@ def test_a_rule_that_takes_no_complex_numbers_is_named() -> None:
     equations = [Equation("softplus", ("a",), "v"), Equation("l2", ("v",), "J", {"weight_decay": 1.0})]
     graph = Graph(given_here, equations, table={**OPS, "softplus": SOFTPLUS})
     with pytest.raises(TypeError, match=r"'v = softplus\(a\)': expected rules that take complex numbers"):
-        hvp(graph, {"a": np.ones((2, 3))}, {})
+        hvp(graph, {"a": np.ones((2, 3))}, {"a": np.ones((2, 3))})
 
 
 def test_an_overflow_is_said() -> None:

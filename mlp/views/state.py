@@ -502,7 +502,10 @@ def variants(graph: Graph, here: dict[str, Any]) -> dict[str, Any]:
             if not used or used == {op} or op not in graph.table:
                 continue
             equations = [replace(e, op=op) if e.op in family else e for e in graph.equations]
-            other = Graph(graph.variables.values(), equations, graph.objective, graph.output, graph.table)
+            try:
+                other = Graph(graph.variables.values(), equations, graph.objective, graph.output, graph.table)
+            except ValueError:  # this network cannot have it: cross-entropy with one output
+                continue
             there = _walk(other)
             old, new = ({entry[0]: entry for entry in walk["ledger"]} for walk in (here, there))
             found[op] = {

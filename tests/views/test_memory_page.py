@@ -46,7 +46,7 @@ def any_setting(seed: int) -> dict[str, Any]:
     policies: list[Any] = ["predict", "keep_all", "residuals", *([int(rng.integers(1, depth + 1))] * 2 * (depth > 1))]
     policy = policies[int(rng.integers(len(policies)))]
     return {
-        "widths": [int(width) for width in rng.integers(1, 90, depth + 1)],
+        "widths": [int(width) for width in rng.integers(2, 90, depth + 1)],
         "batch": int(rng.integers(1, 300)),
         "activation": ACTIVATIONS[seed % len(ACTIVATIONS)],
         "loss": LOSSES[int(rng.integers(2))],

@@ -130,24 +130,29 @@ function passOn(delta) {
   return delta;
 }
 
-const GELU_SCALE = Math.sqrt(2 / Math.PI);
+/** 1 / (1 + exp(−z)), in the form that keeps its digits where z < 0. */
+function sigmoid(z) {
+  const e = Math.exp(-Math.abs(z));
+  return (z < 0 ? e : 1) / (1 + e);
+}
+
+const GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
 const GELU_CUBIC = 0.044715;
-const GELU_FLAT = 10; // beyond ±10 the tanh is ±1 to the last bit, so clipping there changes nothing, and z³ is finite
+const GELU_FLAT = 22; // beyond ±22 the gate is 0 or 1 to the last bit, so clipping there changes nothing, and z³ is finite
 
 function geluGate(clipped) {
-  return Math.tanh(GELU_SCALE * clipped * (1 + GELU_CUBIC * clipped * clipped));
+  return sigmoid(GELU_SCALE * clipped * (1 + GELU_CUBIC * clipped * clipped));
 }
 
 function gelu(z) {
-  const clipped = Math.min(Math.max(z, -GELU_FLAT), GELU_FLAT);
-  return 0.5 * (1 + geluGate(clipped)) * z; // halved before z comes in, which may be as large as numbers go
+  return geluGate(Math.min(Math.max(z, -GELU_FLAT), GELU_FLAT)) * z;
 }
 
 function geluSlope(z) {
   const clipped = Math.min(Math.max(z, -GELU_FLAT), GELU_FLAT);
   const gate = geluGate(clipped);
   const inner = GELU_SCALE * clipped * (1 + 3 * GELU_CUBIC * clipped * clipped);
-  return 0.5 * (1 + gate) * (1 + inner * (1 - gate));
+  return gate * (1 + inner * (1 - gate));
 }
 
 /** Each column's maximum taken off, so that no exp overflows. */
@@ -241,8 +246,7 @@ const OPS = {
   },
 
   sigmoid: {
-    // 1 / (1 + exp(−z)), written so that it cannot overflow.
-    forward: ([z]) => elementwise((z) => 0.5 * (1 + Math.tanh(0.5 * z)), z),
+    forward: ([z]) => elementwise(sigmoid, z),
     vjps: [{ saves: ["out"], rule: (delta, [h]) => elementwise((delta, h) => delta * (h * (1 - h)), delta, h) }],
     variadic: false,
     activation: true,
