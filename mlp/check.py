@@ -25,6 +25,7 @@ SCALES = (1, 1 / 8, 8, 1 / 64, 64, 1 / 512, 512, 1 / 4096)  # tried in turn: the
 SMALLER = tuple(8.0**-k for k in range(5, 12))  # tried after these where all of them cross a corner
 TOLERANCE = 1e-6
 DOUBT = 10  # a disagreement within so many times the difference's own uncertainty is no evidence
+SURE = 1000  # one of so many times the uncertainty needs no better nudge
 SHARP = (
     1e-4  # a difference whose uncertainty, so many times, is a larger part of it than this cannot vouch for anything
 )
@@ -349,6 +350,8 @@ class _Nudged:
                 return _Finding(_relative(exact, found.slope), found.slope)
             if best is None or found.doubt < best.doubt:
                 best = found
+            if abs(exact - best.slope) > SURE * best.doubt:
+                break
         if best is None:
             return _Finding(reason=reason)
         if self._is_evidence(name, index, here, exact, best):
@@ -380,11 +383,13 @@ class _Nudged:
         w = here.w
         if not w - h < w < w + h:
             return None, ""
+        bend = 0.0  # what is left of two slopes where no operator says that it has a corner
         near = {k: self._at(name, index, w + k * h) for k in (-2, -1, 1, 2)}
         free = [side for side in (1, -1) if here.is_beside(near[side]) and here.is_beside(near[2 * side])]
         if len(free) == 2:
             points, cost = list(near.values()), 1
             narrow, wide = ((near[k].J - near[-k].J) / (near[k].w - near[-k].w) for k in (1, 2))
+            bend = abs(2 * (near[1].J - 2 * here.J + near[-1].J) - (near[2].J - 2 * here.J + near[-2].J) / 2) / (4 * h)
         elif free and here.is_beside(far := self._at(name, index, w + 4 * free[0] * h)):
             points, cost = [here, near[free[0]], near[2 * free[0]], far], 4
             one, two, four = ((point.J - here.J) / (point.w - w) for point in points[1:])
@@ -393,7 +398,7 @@ class _Nudged:
             return None, CORNER if all(isfinite(point.J) for point in near.values()) else OVERFLOW
         # What the subtraction costs even where the two agree by luck.
         rounding = cost * float(np.finfo(np.float64).eps) * max(abs(point.J) for point in points) / h
-        return _Difference((4 * narrow - wide) / 3, max(abs(narrow - wide), rounding), rounding, h), ""
+        return _Difference((4 * narrow - wide) / 3, max(abs(narrow - wide), rounding, bend), rounding, h), ""
 
     def _at(self, name: str, index: tuple[int, ...], w: float) -> _Point:
         """J with the entry set to w, NaN where that overflows, and the sides of corners."""
