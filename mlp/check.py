@@ -4,9 +4,10 @@
 decides what such a check is worth.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite, prod
+from math import isfinite, nan, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -16,15 +17,28 @@ from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import OPS, Array, Op
 from mlp.prepared import prepare
-from mlp.text import number
+from mlp.tangents import jvp
 from mlp.values import is_finite
 
 STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends with J
 SCALES = (1, 1 / 8, 8, 1 / 64, 64, 1 / 512, 512, 1 / 4096)  # tried in turn: the best nudge depends on how much J bends
+SMALLER = tuple(8.0**-k for k in range(5, 12))  # tried after these where all of them cross a corner
 TOLERANCE = 1e-6
 DOUBT = 10  # a disagreement within so many times the difference's own uncertainty is no evidence
+SURE = 1000  # one of so many times the uncertainty needs no better nudge
+SHARP = (
+    1e-4  # a difference whose uncertainty, so many times, is a larger part of it than this cannot vouch for anything
+)
 DUST = 1e-12  # where J does not change by a bit, a gradient below this is the rounding of one that is 0
 ROUNDING = 1e-3  # how far a float32 gradient may be from the float64 one, as a part of the largest entry of all
+AMPLIFIED = (
+    100  # a float32 gradient that is further off is wrong, unless this times the rounding of its values explains it
+)
+
+CORNER = "every nudge crosses a corner"
+SMALL = "too small beside J"
+RESTLESS = "differences do not settle"
+OVERFLOW = "J overflows beside it"
 
 
 @dataclass(frozen=True)
@@ -42,41 +56,53 @@ class Corner:
 class GradientReport(Mapping[str, float]):
     """The relative error of each parameter's gradient against centred differences: ``report["W1"]``.
 
+    What could not be measured is never agreement: a parameter is right, wrong or not measured, and `ok` asks that all
+    are right. The mapping has NaN for a parameter that is not measured.
+
     Attributes
     ----------
     errors : mapping of str to float
-        The largest over the checked entries.
+        The largest over the measured entries; NaN for a parameter that is not measured.
     worst : mapping of str to tuple
-        The index of the entry with that error.
+        The index of the entry with that error, for parameters of which something was measured.
     checked : mapping of str to (int, int)
-        How many entries were checked, of how many.
+        How many entries were measured, of how many.
     tolerance : float
         What counts as equal.
+    verdicts : mapping of str to str
+        ``"right"``, ``"wrong"`` or ``"not measured"``. Entries on which J does not depend, with a gradient of 0, are
+        right, but they do not make a parameter right whose other entries are not measured.
     corners : tuple of Corner
         Entries at which J has two slopes: the gradient is a choice there, and was checked on both sides instead.
-    unmeasured : mapping of str to int
-        Entries whose differences were too uncertain to tell right from wrong, left out of the errors.
+    reasons : mapping of str to mapping of str to int
+        For each parameter, why entries were not measured, and how many.
     rounding : mapping of str to float
-        For a float32 graph: how far each gradient is from that in float64, as a part of the largest entry of all.
+        For a float32 graph: how far each gradient is from that in float64, as a part of the largest entry of all; NaN
+        where the rounding of float32 itself moves the gradient so far.
     """
 
     errors: Mapping[str, float]
     worst: Mapping[str, tuple[int, ...]]
     checked: Mapping[str, tuple[int, int]]
     tolerance: float
+    verdicts: Mapping[str, str]
     corners: tuple[Corner, ...] = ()
-    unmeasured: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rounding: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether every error is within the tolerance, something was measured, and float32 is near float64."""
-        within = all(error <= self.tolerance for error in self.errors.values())
-        measured = not self.checked or sum(self.unmeasured.values()) < sum(count for count, _ in self.checked.values())
-        return within and measured and all(distance <= ROUNDING for distance in self.rounding.values())
+        """Whether every parameter was measured and is right, and float32 is near float64."""
+        right = all(verdict == "right" for verdict in self.verdicts.values())
+        return right and all(distance <= ROUNDING for distance in self.rounding.values())
+
+    @property
+    def unmeasured(self) -> dict[str, int]:
+        """How many of each parameter's entries were looked at and could not be measured."""
+        return {name: sum(counts.values()) for name, counts in self.reasons.items()}
 
     def __getitem__(self, name: str) -> float:
-        """The relative error of one parameter's gradient."""
+        """The relative error of one parameter's gradient, NaN if it is not measured."""
         return self.errors[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -92,21 +118,28 @@ class GradientReport(Mapping[str, float]):
         return str(self)
 
     def __str__(self) -> str:
-        """A line a parameter."""
+        """A line a parameter, and one for each reason why entries were not measured; of ASCII, for any console."""
         lines = []
         for name, error in self.errors.items():
-            verdict = "ok" if error <= self.tolerance else f"WRONG at {self.worst[name]}"
-            count, size = self.checked[name]
-            lines.append(f"{name}: relative error {error:.1e} over {count} of {size} entries, {verdict}")
-            if self.unmeasured.get(name):
-                lines.append(f"{name}: {self.unmeasured[name]} of these are too small beside J to be measured")
+            verdict, (count, size) = self.verdicts[name], self.checked[name]
+            if verdict == "not measured":
+                lines.append(f"{name}: NOT MEASURED" + (f", but for {count} entries of gradient 0" if count else ""))
+            else:
+                said = "ok" if verdict == "right" else f"WRONG at {self.worst[name]}"
+                lines.append(f"{name}: relative error {error:.1e} over {count} of {size} entries, {said}")
+            for reason, missed in self.reasons[name].items():
+                lines.append(f"{name}: {missed} of {size} entries not measured, {reason}")
         for name, distance in self.rounding.items():
-            verdict = "ok" if distance <= ROUNDING else "WRONG"
-            lines.append(f"{name}: in float32, off by {distance:.1e} of the largest gradient, {verdict}")
+            if distance <= ROUNDING:
+                lines.append(f"{name}: in float32, off by {distance:.1e} of the largest gradient, ok")
+            elif distance > ROUNDING:
+                lines.append(f"{name}: in float32, off by {distance:.1e} of the largest gradient, WRONG")
+            else:
+                lines.append(f"{name}: in float32, NOT MEASURED, rounding alone moves the gradient too far")
         for c in self.corners:
             where = f"{c.parameter}[{', '.join(map(str, c.index))}]"
-            slopes = f"two slopes {number(c.left)} and {number(c.right)}"
-            lines.append(f"{where}: corner, {slopes}; the gradient is {number(c.gradient)}")
+            left, right, gradient = (f"{slope + 0.0:.4g}" for slope in (c.left, c.right, c.gradient))
+            lines.append(f"{where}: corner, two slopes {left} and {right}; the gradient is {gradient}")
         return "\n".join(lines) or "no parameters, nothing to check"
 
 
@@ -120,6 +153,9 @@ def check_gradients(
     seed: int = 0,
 ) -> GradientReport:
     """Compare every parameter's gradient with centred differences (J(w + h) − J(w − h)) / 2h.
+
+    Beside a corner, such as that of relu, the nudges stay on the side where the entry is. Where J's last digits hide
+    what a nudge does, or no nudge is small enough, the entry is not measured, and the report says why.
 
     In float32, differences are worth three digits at best. A float32 graph is therefore checked in float64, at the same
     values and with the same rules; then its own gradients need only be near those.
@@ -146,129 +182,254 @@ def check_gradients(
     limit = positive_int(max_entries, "max_entries")
     nudge, bound, rng = positive(step, "step"), positive(tolerance, "tolerance"), generator(seed)
     if 1 + nudge == 1:
-        raise ValueError(f"step: expected enough to change a weight of 1, received {step}")
+        raise ValueError(f"step: too small; 1 + step == 1 in float64, received {step}; {STEP} is a good one")
     _, own = value_and_grad(graph, values)  # checks the values
     nudged = _Nudged(graph, values, nudge, bound)
     errors: dict[str, float] = {}
     worst: dict[str, tuple[int, ...]] = {}
     checked: dict[str, tuple[int, int]] = {}
-    unmeasured: dict[str, int] = {}
+    verdicts: dict[str, str] = {}
+    reasons: dict[str, dict[str, int]] = {}
     corners: list[Corner] = []
     for name in graph.parameters:
         shape = graph.variables[name].shape
         size = prod(shape)
         chosen = sorted(rng.choice(size, limit, replace=False)) if size > limit else range(size)
         entries = [tuple(int(k) for k in np.unravel_index(place, shape)) if shape else () for place in chosen]
-        errors[name], worst[name], checked[name], unmeasured[name] = 0.0, entries[0], (len(entries), size), 0
+        found = {}
         for index in entries:
-            error, corner = nudged.check(name, index)
-            if corner is not None:
-                corners.append(corner)
-            if error is None:
-                unmeasured[name] += 1
-            elif error > errors[name]:
-                errors[name], worst[name] = error, index
-    rounding = {}
-    if graph.dtype == "float32":
-        _, exact = nudged.run(nudged.values)
-        largest = max((float(np.abs(gradient).max()) for gradient in exact.values()), default=0.0) or 1.0
-        rounding = {name: float(np.abs(own[name] - gradient).max()) / largest for name, gradient in exact.items()}
-    return GradientReport(errors, worst, checked, bound, tuple(corners), unmeasured, rounding)
+            found[index], corner = nudged.check(name, index)
+            corners += [corner] if corner else []
+        known = {index: finding.error for index, finding in found.items() if not finding.reason}
+        reasons[name] = dict(Counter(finding.reason for finding in found.values() if finding.reason))
+        checked[name] = len(known), size
+        if known:
+            worst[name] = max(known, key=lambda index: known[index])
+        if known and known[worst[name]] > bound:
+            verdicts[name] = "wrong"
+        elif not reasons[name] or any(finding.slope for finding in found.values() if not finding.reason):
+            verdicts[name] = "right"
+        else:
+            verdicts[name] = "not measured"
+        errors[name] = nan if verdicts[name] == "not measured" else known[worst[name]]
+    rounding = _rounding(graph, values, own, rng) if graph.dtype == "float32" else {}
+    return GradientReport(errors, worst, checked, bound, verdicts, tuple(corners), reasons, rounding)
+
+
+def _rounding(
+    graph: Graph, values: Mapping[str, Array], own: Mapping[str, Array], rng: np.random.Generator
+) -> dict[str, float]:
+    """How far float32 gradients are from those in float64; NaN where as much comes of rounding the values alone."""
+    kinked = _kinked(graph)
+    run = prepare(graph.with_dtype("float64"), keep=kinked)
+    double = {name: np.array(values[name], "float64", order="C") for name in graph.given}
+    _, exact = run(double)
+    exact = {name: gradient.copy() for name, gradient in exact.items()}
+    largest = max((float(np.abs(gradient).max()) for gradient in exact.values()), default=0.0) or 1.0
+    distances = {name: float(np.abs(own[name] - gradient).max()) / largest for name, gradient in exact.items()}
+    if all(distance <= ROUNDING for distance in distances.values()):
+        return distances
+    sides = [np.sign(run[name]) for name in kinked]
+    single = prepare(graph, keep=kinked)
+    single({name: np.array(values[name], order="C") for name in graph.given})
+    is_across = any((np.sign(single[name]) != side).any() for name, side in zip(kinked, sides, strict=True))
+    fixed = {e.inputs[k] for e in graph.equations for k in graph.table[e.op].requires}
+    amplified = dict.fromkeys(exact, 0.0)
+    for _ in range(3):
+        half_a_digit = np.finfo(np.float32).eps / 2
+        moved = {
+            name: array if name in fixed else array * (1 + half_a_digit * rng.uniform(-1, 1, array.shape))
+            for name, array in double.items()
+        }
+        _, other = run({name: np.asarray(array) for name, array in moved.items()})
+        for name, gradient in exact.items():
+            amplified[name] = max(amplified[name], float(np.abs(other[name] - gradient).max()) / largest)
+    return {
+        name: nan if distance > ROUNDING and (is_across or distance <= AMPLIFIED * amplified[name]) else distance
+        for name, distance in distances.items()
+    }
+
+
+def _kinked(graph: Graph) -> tuple[str, ...]:
+    """The variables that an operator with a corner reads."""
+    kinked = {e.inputs[0] for e in graph.equations if graph.table[e.op].corner}
+    return tuple(name for name in graph.variables if name in kinked)
+
+
+class _Finding(NamedTuple):
+    """What differences say of one entry: its gradient's relative error and the slope, or why neither is known."""
+
+    error: float = nan
+    slope: float = nan
+    reason: str = ""
 
 
 class _Difference(NamedTuple):
-    """A slope found by nudging, and how far two sizes of nudge disagree about it."""
+    """A slope found by nudging by h, how far two sizes of nudge disagree about it, and what J's digits allow."""
 
     slope: float
     doubt: float
+    rounding: float
+    h: float
+
+
+class _Point(NamedTuple):
+    """J with an entry set to w, and on which side of their corners the activations are."""
+
+    w: float
+    J: float
+    sides: list[Array]
+
+    def is_beside(self, other: "_Point") -> bool:
+        """Whether no activation crosses its corner on the way."""
+        return isfinite(other.J) and all((a == b).all() for a, b in zip(self.sides, other.sides, strict=True))
 
 
 class _Nudged:
     """J, run forward in float64 with one entry of one parameter moved; and the gradients that are on trial."""
 
     def __init__(self, graph: Graph, values: Mapping[str, Array], step: float, tolerance: float) -> None:
-        double = graph.with_dtype("float64")
+        self._graph = graph.with_dtype("float64")
         self.values = {name: np.array(values[name], "float64", order="C") for name in graph.given}
-        self.run = prepare(double)
+        self._run = prepare(self._graph)
         self._step, self._tolerance = step, tolerance
-        self._objective = str(graph.objective)
         # For the nudges, the same network with nothing to differentiate: its run is the forward pass alone.
-        kinked = {e.inputs[0] for e in graph.equations if graph.table[e.op].corner}
-        self._kinked = tuple(name for name in graph.variables if name in kinked)
-        frozen = (replace(v, role="input") if v.role == "parameter" else v for v in double.variables.values())
-        forward = Graph(frozen, double.equations, double.objective, double.output, double.table)
+        self._kinked = _kinked(graph)
+        given = self._graph.variables.values()
+        frozen = (replace(v, role="input") if v.role == "parameter" else v for v in given)
+        forward = Graph(frozen, graph.equations, graph.objective, graph.output, graph.table)
         self._forward = prepare(forward, keep=self._kinked)
-        _, gradients = self.run(self.values)
+        _, gradients = self._run(self.values)
         self._gradients = {name: gradient.copy() for name, gradient in gradients.items()}
+        self._still: dict[str, bool] = {}
 
-    def check(self, name: str, index: tuple[int, ...]) -> tuple[float | None, Corner | None]:
-        """The relative error at one entry, None if it cannot be measured; and the corner, if it is at one."""
+    def check(self, name: str, index: tuple[int, ...]) -> tuple[_Finding, Corner | None]:
+        """What differences say of one entry; and the corner, if it is at one."""
         w, exact = float(self.values[name][index]), float(self._gradients[name][index])
         reach = self._step * max(1.0, abs(w))
-        (J, here), (J_above, above), (J_below, below) = (self._at(name, index, v) for v in (w, w + reach, w - reach))
-        moved = [(a != b) | (a != c) for a, b, c in zip(here, above, below, strict=True)]
-        if not any((side[change] == 0).any() for side, change in zip(here, moved, strict=True)):
-            return self._error(name, index, w, exact), None
+        here, above, below = (self._at(name, index, v) for v in (w, w + reach, w - reach))
+        if not self._is_corner(here, above, below):
+            return self._judge(name, index, here, exact, exact == 0 and self._are_zero(name)), None
         # The entry holds an activation at its corner. There the gradient is a choice, here that of φ'(0) = 0, and no
         # difference can judge it: check the rules to the left and to the right of it.
-        corner = Corner(name, index, (J - J_below) / reach, (J_above - J) / reach, exact)
-        beside = []
+        corner = Corner(name, index, (here.J - below.J) / reach, (above.J - here.J) / reach, exact)
+        findings = []
+        array = self.values[name]
         for there in (w - 64 * reach, w + 64 * reach):
-            array = self.values[name]
             array[index] = there
-            _, gradients = self.run(self.values)
-            gradient = float(gradients[name][index])
-            array[index] = w
-            beside.append(self._error(name, index, there, gradient))
-        return max((error for error in beside if error is not None), default=None), corner
+            try:
+                _, gradients = self._run(self.values)
+                point = self._at(name, index, there)
+                findings.append(self._judge(name, index, point, float(gradients[name][index])))
+            except FloatingPointError:
+                findings.append(_Finding(reason=OVERFLOW))
+            finally:
+                array[index] = w
+        # Wrong on one side is wrong; right is right on both.
+        return max(findings, key=lambda side: (side.error > self._tolerance, bool(side.reason), side.error)), corner
 
-    def _error(self, name: str, index: tuple[int, ...], w: float, exact: float) -> float | None:
-        """The relative error of ``exact`` against the most certain difference at w; None if that is no evidence."""
+    def _is_corner(self, here: _Point, *moved: _Point) -> bool:
+        """Whether an activation that is exactly at its corner leaves it."""
+        there = [point for point in moved if isfinite(point.J)]
+        return any(((side == 0) & (point.sides[k] != 0)).any() for point in there for k, side in enumerate(here.sides))
+
+    def _judge(self, name: str, index: tuple[int, ...], here: _Point, exact: float, is_still: bool = False) -> _Finding:
+        """The relative error of ``exact`` against the most certain difference at a point, or why there is none."""
         best: _Difference | None = None
-        for scale in SCALES:
-            found = self._difference(name, index, w, self._step * scale * max(1.0, abs(w)))
+        reason = CORNER
+        for scale in SCALES + SMALLER:
+            if best and scale in SMALLER:
+                break
+            found, obstacle = self._difference(name, index, here, self._step * scale * max(1.0, abs(here.w)))
             if found is None:
+                reason = obstacle or reason
                 continue
-            if _relative(exact, found.slope) <= self._tolerance:
-                return _relative(exact, found.slope)
+            if exact == found.slope == 0 and (is_still or self._stands_still(name, index)):
+                return _Finding(0.0, 0.0)
+            if _relative(exact, found.slope) <= self._tolerance and DOUBT * found.doubt <= SHARP * abs(found.slope):
+                return _Finding(_relative(exact, found.slope), found.slope)
             if best is None or found.doubt < best.doubt:
                 best = found
-        if best is None or abs(exact - best.slope) <= DOUBT * best.doubt:
-            return None
+            if abs(exact - best.slope) > SURE * best.doubt:
+                break
+        if best is None:
+            return _Finding(reason=reason)
+        if self._is_evidence(name, index, here, exact, best):
+            return _Finding(_relative(exact, best.slope), best.slope)
+        if exact == 0 and (is_still or self._stands_still(name, index)):
+            return _Finding(0.0, 0.0)
+        is_small = DOUBT * best.rounding > SHARP * max(abs(exact), abs(best.slope))
+        return _Finding(reason=SMALL if is_small else RESTLESS)
+
+    def _is_evidence(self, name: str, index: tuple[int, ...], here: _Point, exact: float, best: _Difference) -> bool:
+        """Whether a gradient is surely not the slope: differences by nudges of about that size say the same."""
+        apart = abs(exact - best.slope)
+        if _relative(exact, best.slope) <= self._tolerance or apart <= DOUBT * best.doubt:
+            return False
         if best.slope == 0 and abs(exact) < DUST:
-            return None
-        return _relative(exact, best.slope)
+            return False
+        for part in (3, 5, 6, 7, 9):
+            again, _ = self._difference(name, index, here, best.h * part / 8)
+            if again is None or apart <= DOUBT * abs(again.slope - best.slope):
+                return False
+        return True
 
-    def _difference(self, name: str, index: tuple[int, ...], w: float, h: float) -> _Difference | None:
-        """Centred differences with 2h and h, put together so that what bends J cancels; None across corners.
+    def _difference(self, name: str, index: tuple[int, ...], here: _Point, h: float) -> tuple[_Difference | None, str]:
+        """Two differences, put together so that what bends J cancels (Richardson's extrapolation); or what hinders.
 
-        The weights 4/3 and −1/3 are Richardson's extrapolation.
+        Centred, with nudges of h and 2h. Where a corner is near on one side, nudges go to the other side only, by h, 2h
+        and 4h.
         """
+        w = here.w
         if not w - h < w < w + h:
-            return None
-        _, here = self._at(name, index, w)
-        slopes = []
-        largest = 0.0
-        for reach in (2 * h, h):
-            above, below = w + reach, w - reach
-            (J_above, sides_above), (J_below, sides_below) = (self._at(name, index, v) for v in (above, below))
-            if any((a != b).any() or (a != c).any() for a, b, c in zip(here, sides_above, sides_below, strict=True)):
-                return None
-            slopes.append((J_above - J_below) / (above - below))
-            largest = max(largest, abs(J_above), abs(J_below))
-        wide, narrow = slopes
-        rounding = np.finfo(np.float64).eps * largest / h  # what the subtraction costs even where the two agree by luck
-        return _Difference((4 * narrow - wide) / 3, float(max(abs(narrow - wide), rounding)))
+            return None, ""
+        bend = 0.0  # what is left of two slopes where no operator says that it has a corner
+        near = {k: self._at(name, index, w + k * h) for k in (-2, -1, 1, 2)}
+        free = [side for side in (1, -1) if here.is_beside(near[side]) and here.is_beside(near[2 * side])]
+        if len(free) == 2:
+            points, cost = list(near.values()), 1
+            narrow, wide = ((near[k].J - near[-k].J) / (near[k].w - near[-k].w) for k in (1, 2))
+            bend = abs(2 * (near[1].J - 2 * here.J + near[-1].J) - (near[2].J - 2 * here.J + near[-2].J) / 2) / (4 * h)
+        elif free and here.is_beside(far := self._at(name, index, w + 4 * free[0] * h)):
+            points, cost = [here, near[free[0]], near[2 * free[0]], far], 4
+            one, two, four = ((point.J - here.J) / (point.w - w) for point in points[1:])
+            narrow, wide = 2 * one - two, 2 * two - four
+        else:
+            return None, CORNER if all(isfinite(point.J) for point in near.values()) else OVERFLOW
+        # What the subtraction costs even where the two agree by luck.
+        rounding = cost * float(np.finfo(np.float64).eps) * max(abs(point.J) for point in points) / h
+        return _Difference((4 * narrow - wide) / 3, max(abs(narrow - wide), rounding, bend), rounding, h), ""
 
-    def _at(self, name: str, index: tuple[int, ...], w: float) -> tuple[float, list[Array]]:
-        """J with the entry set to w, and on which side of their corners the activations are."""
+    def _at(self, name: str, index: tuple[int, ...], w: float) -> _Point:
+        """J with the entry set to w, NaN where that overflows, and the sides of corners."""
         array = self.values[name]
         old, array[index] = array[index], w
         try:
             J, _ = self._forward(self.values)
-            return J, [np.sign(self._forward[kinked]) for kinked in self._kinked]
+            return _Point(w, J, [np.sign(self._forward[kinked]) for kinked in self._kinked])
+        except FloatingPointError:
+            return _Point(w, nan, [])
         finally:
             array[index] = old
+
+    def _are_zero(self, name: str) -> bool:
+        """Whether J depends on none of the entries of a parameter whose gradient is 0: asked once for all of them."""
+        if name not in self._still:
+            self._still[name] = self._stands_still(name, self._gradients[name] == 0)
+        return self._still[name]
+
+    def _stands_still(self, name: str, entries: Array | tuple[int, ...]) -> bool:
+        """Whether J does not depend on some entries at all: of a tangent along them, nothing arrives, however small.
+
+        That J does not change by a bit proves nothing, for its last digits may hide what a nudge does.
+        """
+        direction = np.zeros(self.values[name].shape)
+        direction[entries] = np.random.default_rng(0).uniform(1, 2, direction[entries].shape)
+        try:
+            _, tangent = jvp(self._graph, self.values, {name: direction})
+        except (TypeError, ValueError, FloatingPointError):  # of rules that take no complex numbers
+            return False
+        return float(tangent) == 0
 
 
 def _relative(a: float, b: float) -> float:

@@ -5,10 +5,13 @@ module, in the built page a classic script, since a browser does not load module
 shortens that script (`mlpbook.page_script`).
 """
 
+import json
 import re
 from functools import cache
 from html import escape
 from importlib.resources import files
+
+from mlp import check
 
 FRAGMENTS = (
     "evaluator.js",
@@ -23,6 +26,18 @@ FRAGMENTS = (
 STYLES = ("views.css", "one_weight.css", "chain_rule.css", "question.css", "memory.css", "walks.css")
 
 
+#: What the page's gradient check shares with Python's.
+CHECK = (
+    *("STEP", "SCALES", "SMALLER", "TOLERANCE", "DOUBT", "SHARP", "SURE", "DUST"),
+    *("CORNER", "SMALL", "RESTLESS", "OVERFLOW"),
+)
+
+
+def constants() -> str:
+    """The constants of `mlp.check`, as the first line of the script."""
+    return f"const CHECK = {json.dumps({name: getattr(check, name) for name in CHECK})};"
+
+
 @cache
 def fragments() -> str:
     """All fragments, one after the other, without the comments and the indentation that only authors need."""
@@ -30,7 +45,7 @@ def fragments() -> str:
     text = "\n".join((folder / name).read_text("utf-8") for name in FRAGMENTS)
     text = re.sub(r"^\s*/\*.*?\*/\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
     lines = (line.strip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
+    return "\n".join([constants(), *(line for line in lines if line and not line.startswith("//"))])
 
 
 @cache

@@ -37,7 +37,7 @@ def moved(values: Mapping[str, Array], name: str, index: tuple[int, ...], entry:
 def slopes(graph: Graph, values: Mapping[str, Array], name: str, index: tuple[int, ...]) -> Slopes:
     """The slope of J over one entry of a parameter, from one backward pass, and from nudging to both sides.
 
-    At a corner the two sides may differ: the nudge takes the input of an operator such as relu away from 0, or across.
+    At a corner the two sides may differ: the nudge takes the input of an operator such as relu away from 0.
     """
     _, gradients = value_and_grad(graph, values)
     double = graph.with_dtype("float64")
@@ -47,7 +47,7 @@ def slopes(graph: Graph, values: Mapping[str, Array], name: str, index: tuple[in
     runs = [trace(double, moved(exact, name, index, w + nudge)) for nudge in (-reach, 0.0, reach)]
     low, here, high = (float(run[str(graph.objective)]) for run in runs)
     kinked = {equation.inputs[0] for equation in graph.equations if graph.table[equation.op].corner}
-    corner = any((np.sign(runs[1][z]) != np.sign(run[z])).any() for z in kinked for run in runs)
+    corner = any(((runs[1][z] == 0) & (run[z] != 0)).any() for z in kinked for run in runs)
     return Slopes(float(gradients[name][index]), (here - low) / reach, (high - here) / reach, corner)
 
 

@@ -459,10 +459,9 @@ function forward(graph, values) {
 
 // --- checks: nudge an entry, run forward, see what J does ------------------------------------------------------------
 
-const STEP = 1e-5; // best for centred differences in float64: smaller loses digits in subtracting, larger bends with J
-const TOLERANCE = 1e-6;
-const DOUBT = 10; // a disagreement within so many times the difference's own uncertainty is no evidence
-const DUST = 1e-12; // where J does not change by a bit, a gradient below this is the rounding of one that is 0
+// What Python's check goes by, from mlp/check.py, put in front of the script.
+const { STEP, SCALES, SMALLER, TOLERANCE, DOUBT, SHARP, SURE, DUST, CORNER, SMALL, RESTLESS, OVERFLOW } = CHECK;
+const AT_CORNER = "at a corner, where J has two slopes";
 
 /** The values of all variables after one entry of one is set; what does not depend on that is not computed again. */
 function moved(graph, here, name, index, number) {
@@ -471,67 +470,139 @@ function moved(graph, here, name, index, number) {
   return forward(graph, { ...fixed, [name]: withEntry(here[name], index, number) });
 }
 
+/** J with one entry nudged to a number, and whether no operator's input leaves the side of its corner where it was. */
+function nudged(graph, here, name, index, number) {
+  const arrays = moved(graph, here, name, index, number);
+  const J = arrays[graph.objective].data[0];
+  const sides = cornered(graph).map((z) => [here[z], arrays[z]]);
+  const leaves = sides.some(([A, B]) => A.data.some((a, k) => a === 0 && B.data[k] !== 0));
+  const isBeside = Number.isFinite(J) && sides.every(([A, B]) => A.data.every((a, k) => Math.sign(a) === Math.sign(B.data[k])));
+  return { w: entryOf(arrays[name], index), J, leaves, isBeside };
+}
+
+/** The variables that an operator with a corner reads. */
+function cornered(graph) {
+  return graph.equations.filter(({ op }) => OPS[op].corner === true).map(({ inputs: [z] }) => z);
+}
+
+function slopeOf(from, to) {
+  return (to.J - from.J) / (to.w - from.w);
+}
+
 /**
- * The centred difference of J at one entry of any variable, nudged by h as a part of max(1, |entry|), and the slopes to
- * the left and to the right of it. At a `corner` they may differ, and then neither they nor their mean is a gradient:
- * the nudge takes the input of an operator that has a corner away from 0, or across.
+ * The slope of J at one entry of any variable: the centred difference, with a nudge of 1e-5 as a part of max(1, |entry|);
+ * where that takes an operator across its corner, by smaller nudges or to one side. `left` and `right` are the slopes to
+ * both sides: at a `corner` they may differ, and then neither they nor their mean is a gradient.
  */
-function difference(graph, values, name, index, h = STEP) {
+function difference(graph, values, name, index) {
   const here = forward(graph, values);
   const w = entryOf(here[name], index);
-  const reach = h * Math.max(1, Math.abs(w));
-  const [below, above] = [w - reach, w + reach].map((number) => moved(graph, here, name, index, number));
-  const J = (arrays) => arrays[graph.objective].data[0];
-  const slope = (from, to) => (J(to) - J(from)) / (entryOf(to[name], index) - entryOf(from[name], index));
-  const corner = graph.equations.some(({ op, inputs: [z] }) => {
-    return OPS[op].corner === true && [below, above].some((arrays) => changesSign(here[z], arrays[z]));
-  });
-  return { slope: slope(below, above), left: slope(below, here), right: slope(here, above), corner };
-}
-
-function changesSign(A, B) {
-  return A.data.some((a, k) => Math.sign(a) !== Math.sign(B.data[k]));
+  const reach = STEP * Math.max(1, Math.abs(w));
+  const [below, at, above] = [w - reach, w, w + reach].map((number) => nudged(graph, here, name, index, number));
+  const corner = below.leaves || above.leaves;
+  const isClear = corner || (below.isBeside && above.isBeside);
+  const found = isClear ? null : [...SCALES, ...SMALLER].reduce((found, scale) => found ?? slopes(graph, here, name, index, at, scale * reach), null);
+  return { slope: found ? found.slope : slopeOf(below, above), left: slopeOf(below, at), right: slopeOf(at, above), corner, isClear };
 }
 
 /**
- * The cotangents of a result against differences: for each variable, in the order in which backward completes them, the
- * largest relative `error` and the `index` where it is, the `gradient` and the `slope` there, and how many entries were
- * left out for being at a corner or too small beside J to be measured. Intermediate variables are nudged too, so
- * `guilty`, the first that is wrong, names the node where a mistake was made, not one that it was handed on to. Graphs
- * may take long: after each entry comes what is known by then, at last everything.
+ * Two differences, put together so that what bends J cancels, and how far to trust the result; null if corners are in the
+ * way. As in mlp/check.py: centred, by h and 2h; where a corner is near on one side, to the other side only.
  */
-function* gradientChecks(graph, values, { J, cotangents, steps }) {
+function slopes(graph, here, name, index, at, h) {
+  const to = (k) => nudged(graph, here, name, index, at.w + k * h);
+  if (at.w - h === at.w || at.w + h === at.w) return null;
+  const [up, down] = [[to(1), to(2)], [to(-1), to(-2)]];
+  const free = [up, down].filter((side) => side.every(({ isBeside }) => isBeside));
+  if (!free.length) return null;
+  const points = free.length === 2 ? [at, ...up, ...down] : [at, ...free[0], to(free[0] === up ? 4 : -4)];
+  if (!points.every(({ isBeside }) => isBeside)) return null;
+  let narrow, wide;
+  let bend = 0; // what is left of two slopes where no operator says that it has a corner
+  if (free.length === 2) {
+    [narrow, wide] = up.map((point, k) => slopeOf(down[k], point));
+    const [near, far] = up.map((point, k) => slopeOf(at, point) - slopeOf(down[k], at));
+    bend = Math.abs(2 * near - far) / 4;
+  } else {
+    const [one, two, four] = points.slice(1).map((point) => slopeOf(at, point));
+    [narrow, wide] = [2 * one - two, 2 * two - four];
+  }
+  const cost = free.length === 2 ? 1 : 4;
+  const rounding = (cost * Number.EPSILON * Math.max(...points.map(({ J }) => Math.abs(J)))) / h; // of the subtraction
+  return { slope: (4 * narrow - wide) / 3, doubt: Math.max(Math.abs(narrow - wide), rounding, bend), rounding, h };
+}
+
+/**
+ * The cotangents of a result against differences: for each variable, in the order in which backward completes them, its
+ * `verdict`, "right", "wrong" or "not measured"; the largest relative `error` and the `index` where it is, the `gradient`
+ * and the `slope` there; of `size` entries how many were `measured`, and for what `reasons` others were not, with their
+ * number. Intermediate variables are nudged too, so `guilty`, the first that is wrong, names the node where a mistake was
+ * made, not one that it was handed on to. `ok` says that all are right. Graphs may take long: after each entry comes what
+ * is known by then, at last everything.
+ */
+function* gradientChecks(graph, values, { cotangents, steps }) {
   const here = forward(graph, values);
+  const whole = run(graph, values).cotangents; // without mistakes: where it is not 0, a 0 is no agreement
   const names = steps.filter(({ phase }) => phase === "backward").flatMap(({ final }) => final);
   const found = { ok: true, guilty: null, checks: dictionary(), names };
   for (const name of names) {
-    const check = { error: 0, index: null, gradient: null, slope: null, corners: 0, unmeasured: 0 };
+    const check = { error: 0, index: null, gradient: null, slope: null, size: here[name].data.length, measured: 0, reasons: {} };
+    let moves = false;
     for (const index of indicesOf(here[name])) {
       const gradient = entryOf(cotangents[name], index);
-      const { error, slope, corner } = checkEntry(graph, here, name, index, gradient, J);
-      if (corner) check.corners += 1;
-      else if (error === null) check.unmeasured += 1;
-      else if (check.index === null || error > check.error) Object.assign(check, { error, index, gradient, slope });
+      const { error, slope, reason } = judge(graph, here, name, index, gradient, entryOf(whole[name], index) === 0);
+      if (reason) check.reasons[reason] = (check.reasons[reason] ?? 0) + 1;
+      else {
+        check.measured += 1;
+        moves ||= slope !== 0;
+        if (check.index === null || error > check.error) Object.assign(check, { error, index, gradient, slope });
+      }
       yield found;
     }
-    found.checks[name] = { ...check, ok: check.error <= TOLERANCE };
-    found.ok &&= found.checks[name].ok;
-    if (!found.ok) found.guilty ??= name;
+    // Entries on which J does not depend make no variable right whose other entries are not measured.
+    const isRight = check.measured === check.size || moves;
+    const verdict = check.error > TOLERANCE ? "wrong" : isRight ? "right" : "not measured";
+    found.checks[name] = { ...check, verdict };
+    found.ok &&= verdict === "right";
+    if (verdict === "wrong") found.guilty ??= name;
   }
   yield found;
 }
 
-/** The relative error at one entry; null where the difference is too uncertain to be evidence. */
-function checkEntry(graph, here, name, index, gradient, J) {
-  const { slope, corner } = difference(graph, here, name, index, STEP);
-  const error = relativeError(gradient, slope);
-  if (corner || error <= TOLERANCE || !Number.isFinite(gradient)) return { error, slope, corner };
-  const wide = difference(graph, here, name, index, 2 * STEP); // how far the two disagree is how far to trust them
-  const rounding = (Number.EPSILON * Math.abs(J)) / STEP; // what the subtraction costs even where they agree by luck
-  const doubt = Math.max(Math.abs(wide.slope - slope), rounding);
-  const isDust = slope === 0 && Math.abs(gradient) < DUST;
-  const isEvidence = Math.abs(gradient - slope) > DOUBT * doubt && !isDust;
-  return { error: isEvidence ? error : null, slope, corner };
+/**
+ * What nudging says of one entry's gradient: its relative error and the slope, or the `reason` why it cannot tell.
+ * `isStill` says whether J may be taken not to depend on the entry where gradient and slope are 0.
+ */
+function judge(graph, here, name, index, gradient, isStill = gradient === 0) {
+  const { slope, corner, isClear } = difference(graph, here, name, index);
+  const as = (slope) => ({ error: relativeError(gradient, slope), slope, reason: "" });
+  if (corner) return { ...as(slope), reason: AT_CORNER };
+  if (!Number.isFinite(gradient)) return as(slope);
+  const w = entryOf(here[name], index);
+  const size = Math.max(1, Math.abs(w));
+  const J = here[graph.objective].data[0];
+  const agrees = ({ slope, doubt }) => as(slope).error <= TOLERANCE && DOUBT * doubt <= SHARP * Math.abs(slope);
+  if (isClear && agrees({ slope, doubt: (Number.EPSILON * Math.abs(J)) / (STEP * size) })) return as(slope);
+  if (gradient === 0 && slope === 0 && isStill) return as(slope);
+  const at = { w, J, isBeside: true };
+  const apart = (found) => Math.abs(gradient - found.slope);
+  let best = null;
+  for (const scale of [...SCALES, ...SMALLER]) {
+    if (best && SMALLER.includes(scale)) break;
+    const found = slopes(graph, here, name, index, at, STEP * scale * size);
+    if (found && agrees(found)) return as(found.slope);
+    if (found && (!best || found.doubt < best.doubt)) best = found;
+    if (best && apart(best) > SURE * best.doubt) break;
+  }
+  if (!best) return { ...as(slope), reason: Number.isFinite(slope) ? CORNER : OVERFLOW };
+  const again = (part) => slopes(graph, here, name, index, at, best.h * part);
+  const steady = (found) => found && apart(best) > DOUBT * Math.abs(found.slope - best.slope);
+  const isDust = best.slope === 0 && Math.abs(gradient) < DUST;
+  const isApart = as(best.slope).error > TOLERANCE && apart(best) > DOUBT * best.doubt && !isDust;
+  if (isApart && [3, 5, 6, 7, 9].every((part) => steady(again(part / 8)))) return as(best.slope);
+  if (gradient === 0 && isStill) return as(0);
+  const isSmall = DOUBT * best.rounding > SHARP * Math.max(Math.abs(gradient), Math.abs(best.slope));
+  return { ...as(best.slope), reason: isSmall ? SMALL : RESTLESS };
 }
 
 function relativeError(a, b) {

@@ -273,9 +273,9 @@ function waysOf(view) {
   const verdict = element("p", { class: "mlp-verdict", role: "status" });
   const nudges = wayOf(view, "Nudge every weight", () => (timer === null ? start() : stop()));
   const back = wayOf(view, "One backward pass", () => backward());
-  let [made, corners, error, isOff, timer, isBack] = [0, 0, 0, false, null, false];
+  let [made, corners, missed, error, isOff, timer, isBack] = [0, 0, 0, 0, false, null, false];
   const start = () => {
-    [made, corners, error, isOff] = [0, 0, 0, false];
+    [made, corners, missed, error, isOff] = [0, 0, 0, 0, false];
     nudges.clear();
     tick();
   };
@@ -292,12 +292,13 @@ function waysOf(view) {
     do {
       const weight = weights[made];
       const { slope, corner } = difference(lab.graph, lab.result.values, weight.name, weight.index);
+      const found = judge(lab.graph, lab.result.values, weight.name, weight.index, view.gradient(weight));
       nudges.enter(weight, slope);
       if (corner) corners += 1;
+      else if (found.reason) missed += 1;
       else {
-        const [gradient, apart] = [view.gradient(weight), Math.abs(slope - view.gradient(weight))];
-        error = Math.max(error, apart);
-        isOff ||= apart > 1e-5 * Math.max(1, Math.abs(gradient), Math.abs(lab.result.J));
+        error = Math.max(error, Math.abs(found.slope - view.gradient(weight)));
+        isOff ||= found.error > TOLERANCE;
       }
       made += 1;
     } while (made < goal && performance.now() < until);
@@ -318,7 +319,7 @@ function waysOf(view) {
     }
     nudges.tell(2 * made, `${made < count ? `of ${2 * count} ` : ""}forward passes`, timer === null ? null : "Stop");
     back.tell(isBack ? 1 : 0, isBack ? "backward pass, after 1 forward" : "backward passes");
-    const text = isBack ? (made === count ? agreement(view, count, corners, error, isOff) : "") + steepestText(view, weights) : "";
+    const text = isBack ? (made === count ? agreement(view, count, corners, missed, error, isOff) : "") + steepestText(view, weights) : "";
     write(verdict, text);
   };
   const title = element("p", { class: "mlp-hint" }, `${count === 1 ? "Its slope" : `The slopes of all ${count} weights`}, found in two ways:`);
@@ -350,12 +351,13 @@ function wayOf(view, label, onclick) {
   return { element: element("div", { class: "mlp-way" }, go, element("p", { class: "mlp-passes" }, passes, what), arrays), clear: tables.refresh, enter, tell };
 }
 
-function agreement({ J }, count, corners, error, isOff) {
+function agreement({ J }, count, corners, missed, error, isOff) {
   const apart = error === 0 ? "to the last bit" : `to within ${format(error, 1)}`;
-  const all = corners ? `${count - corners} of ${counted(count, "slope")}` : count === 1 ? "the slope" : `all ${count} slopes`;
-  const agree = corners === count ? "" : `✓ The two agree on ${all}, ${apart}. `;
-  const verdict = isOff ? `✗ The two differ by up to ${format(error, 2)}. ` : agree;
-  return verdict + (corners ? `At ${counted(corners, "weight")} ${J} has a corner: nudging gives the mean of two slopes, and the book takes φ′(0) = 0. ` : "");
+  const measured = count - corners - missed;
+  const all = measured < count ? `${measured} of ${counted(count, "slope")}` : count === 1 ? "the slope" : `all ${count} slopes`;
+  const verdict = !measured ? "" : isOff ? `✗ The two differ by up to ${format(error, 2)}. ` : `✓ The two agree on ${all}, ${apart}. `;
+  const unknown = missed ? `– At ${missed} nudging cannot tell: J's last digits, or corners on both sides, hide the slope. ` : "";
+  return verdict + unknown + (corners ? `At ${counted(corners, "weight")} ${J} has a corner: nudging gives the mean of two slopes, and the book takes φ′(0) = 0. ` : "");
 }
 
 /** Whether what a weight moves has an operator at its corner. It computes nothing, since passes are counted. */

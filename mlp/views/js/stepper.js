@@ -1218,7 +1218,8 @@ function entryLens(view) {
 
 function slopesAt({ graph, values, result }, { name, index }) {
   const gradient = name in result.cotangents ? entryOf(result.cotangents[name], index) : null;
-  return { gradient, ...difference(graph, values, name, index) };
+  const found = gradient === null ? null : judge(graph, result.values, name, index, gradient);
+  return { gradient, found, ...difference(graph, values, name, index) };
 }
 
 function slopeTable({ graph }, { name }, { gradient, slope, left, right, corner }) {
@@ -1232,13 +1233,13 @@ function slopeTable({ graph }, { name }, { gradient, slope, left, right, corner 
   return element("table", { class: "mlp-facts" }, element("caption", {}, `The slope of ${unicodeName(graph.objective)} here`), element("tbody", {}, ...rows.filter(Boolean)));
 }
 
-function slopeWords({ graph, result, broken }, { name }, { gradient, slope, left, right, corner }) {
+function slopeWords({ graph, broken }, { name }, { gradient, found, slope, left, right, corner }) {
   const J = unicodeName(graph.objective);
   const say = (text) => element("p", { class: "mlp-hint" }, text);
   if (corner) return say(`A corner: two slopes, ${format(left)} and ${format(right)}. The book uses φ′(0) = 0.`);
   if (gradient === null) return say(`${unicodeCotangent(graph, name)} is not computed: nobody asked for it. Nudging still tells the slope.`);
-  const isClose = Math.abs(gradient - slope) <= 1e-5 * Math.max(1, Math.abs(slope), Math.abs(result.J));
-  if (!isClose) return say(`They disagree${broken ? ": the rule that you broke is on this number's way" : ""}.`);
+  if (found.reason) return say(`Nudging cannot tell whether they agree: ${found.reason}.`);
+  if (found.error > TOLERANCE) return say(`They disagree${broken ? ": the rule that you broke is on this number's way" : ""}.`);
   const way = Math.abs(slope) < 1e-9 ? `${J} does not move` : `${J} ${slope > 0 ? "rises" : "falls"} at that rate`;
   return say(`They agree. Raise it a little and ${way}.`);
 }
@@ -1485,7 +1486,7 @@ function checkPanel(view) {
       node.setAttribute("aria-pressed", String(node.dataset.mistake === lab.broken));
       switchOff(node, node.dataset.mistake === "hasty_order" && !isHastyPossible(lab));
     }
-    verdict.classList.toggle("mlp-wrong", !lab.check.ok);
+    verdict.classList.toggle("mlp-wrong", lab.check.guilty !== null);
     write(verdict, verdictText(lab));
     write(progress, lab.progress);
     const now = [lab.check, lab.check.guilty, !lab.checking]; // while it is checked, a table for each slice would cost too much
@@ -1507,18 +1508,22 @@ function isHastyPossible(lab) {
 }
 
 function verdictText({ check, broken, graph, progress, told }) {
-  if (check.ok && progress) return broken ? "No gradient is found wrong so far." : "So far every gradient agrees with nudging.";
-  if (check.ok) return broken ? "✓ No gradient is wrong: with these numbers the mistake does no harm." : "✓ Every gradient agrees with nudging.";
+  const missed = Object.keys(check.checks).filter((name) => check.checks[name].verdict === "not measured");
+  if (!check.guilty && missed.length) return `– Not measured: ${listed(missed.map((name) => unicodeCotangent(graph, name)))}. No other gradient is found wrong${progress ? " so far" : ""}.`;
+  if (!check.guilty && progress) return broken ? "No gradient is found wrong so far." : "So far every gradient agrees with nudging.";
+  if (!check.guilty) return broken ? "✓ No gradient is wrong: with these numbers the mistake does no harm." : "✓ Every gradient agrees with nudging.";
   const { gradient, slope } = check.checks[check.guilty];
   const cotangent = unicodeCotangent(graph, check.guilty);
   return `✗ ${cotangent} is wrong: it says ${format(gradient)} where nudging says ${format(slope)}. ${broken ? capitalized(told.breaks[broken][1]) : "The rule and the differences disagree"}.`;
 }
 
 function checkTable({ check, graph }) {
-  const row = ([name, { ok, error, gradient, slope, corners, index }]) => {
-    const verdict = index === null ? (corners ? "– only corners" : "– too small to tell") : ok ? "✓ agrees" : name === check.guilty ? "✗ wrong first here" : "✗ wrong";
+  const row = ([name, { verdict, error, gradient, slope, size, measured, reasons, index }]) => {
+    const agrees = measured < size ? `✓ agrees on ${measured} of ${size}` : "✓ agrees";
+    const why = Object.entries(reasons).map(([reason, count]) => `${count < size ? `${count} ` : ""}${reason}`);
+    const told = { right: agrees, wrong: name === check.guilty ? "✗ wrong first here" : "✗ wrong", "not measured": "– not measured" }[verdict];
     const numbers = [gradient, slope].map((number) => element("td", {}, number === null ? "–" : format(number, 6)));
-    return element("tr", { class: ok ? null : "mlp-wrong" }, element("th", { scope: "row" }, unicodeCotangent(graph, name)), ...numbers, element("td", {}, index === null ? "–" : format(error, 2)), element("td", {}, verdict));
+    return element("tr", { class: verdict === "wrong" ? "mlp-wrong" : null }, element("th", { scope: "row" }, unicodeCotangent(graph, name)), ...numbers, element("td", {}, index === null ? "–" : format(error, 2)), element("td", {}, [told, ...why].join("; ")));
   };
   return element(
     "table",
