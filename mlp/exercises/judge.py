@@ -1,7 +1,8 @@
 """What is said of an answer: right, unfinished, or wrong in a way that has a name.
 
 An exercise is a question with cases, what is expected in each, and wrong answers that people give, each with its words.
-A wrong answer is compared with all of them, and with the expected one transposed, negated or scaled.
+A mistake is named only if it explains the results of all cases. If none does, the report says where the results are
+wrong and, if it is the same factor in all entries, by which; it names no cause.
 """
 
 import inspect
@@ -20,11 +21,42 @@ from mlp.ops import Array
 from mlp.text import number
 
 Parts = dict[str, Any]
-Found = tuple[dict[str, Any], Parts, Parts]  # the arguments of a call, what is expected, what was received
 WIDTH = 74  # columns, as the book's code has
 RELATIVE = 1e-7  # in float64 the same formula in another order is off by 1e-15, a centred difference by 1e-10
 LARGEST = 1e300  # a number, not an infinite one, nor a whole number that no float can hold
 FACTORS = {2.0: "twice", 0.5: "half of"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One case that ran: its arguments, the results that are expected and those received, and what the latter share.
+
+    ``shared`` has, for a result that is no array of its own, the words that say so.
+    """
+
+    args: dict[str, Any]
+    expected: Parts
+    received: Parts
+    shared: dict[str, str]
+    _made: dict[Callable[..., Parts], Parts] = field(default_factory=dict)
+
+    def of(self, wrong: Callable[..., Parts]) -> Parts:
+        """The results that a mistake changes, as arrays; computed once."""
+        if wrong not in self._made:
+            with np.errstate(all="ignore"):
+                self._made[wrong] = {part: np.asarray(value, "float64") for part, value in wrong(**self.args).items()}
+        return self._made[wrong]
+
+    def is_explained(self, wrong: Callable[..., Parts]) -> bool:
+        """Whether a mistake, with all else right, gives exactly these results."""
+        return all(close(self.received[part], value) for part, value in (self.expected | self.of(wrong)).items())
+
+    def is_given(self, wrong: Callable[..., Parts], part: str, turned: bool) -> bool:
+        """Whether a mistake gives exactly this one result, or its transpose."""
+        value = self.of(wrong).get(part)
+        if value is None or (turned and value.ndim != 2):
+            return False
+        return close(self.received[part], value.T if turned else value)
 
 
 @dataclass(frozen=True)
@@ -82,6 +114,8 @@ class Code:
         ``audit(args)`` is called after each call whose results are right, and gives what else is wrong, or None.
     raising : mapping
         From the name of an exception to what it tells here.
+    exact : callable, optional
+        As ``expected``, where that is an approximation: what it approximates. Whatever is as close to it is right too.
     """
 
     statement: str
@@ -91,6 +125,7 @@ class Code:
     mistakes: tuple[tuple[str, Callable[..., Parts]], ...]
     audit: Callable[[dict[str, Any]], str | None] | None = None
     raising: Mapping[str, str] = field(default_factory=dict)
+    exact: Callable[..., Parts] | None = None
 
     @property
     def form(self) -> str:
@@ -115,18 +150,18 @@ class Code:
         found: list[Found] = []
         complaints: list[str] = []
         for args in self.cases():
-            parts, complaints = self._run(answer, args)
+            case, complaints = self._run(answer, args)
             if complaints:
                 complaints.append(f"It was called with {shown(args)}.")
                 break
-            found.append((args, self.expected(**args), parts))
-        for args, expected, received in found:
-            lines = self._differences(found, args, expected, received)
-            if lines:
-                return Report(name, False, (lines[0], *lines[1:], f"It was called with {shown(args)}."))
-            more = self.audit(args) if self.audit else None
-            if more:
-                return Report(name, False, (more, f"It was called with {shown(args)}."))
+            found.append(case)
+        for case in found:
+            lines = self._differences(found, case)
+            more = self.audit(case.args) if self.audit and not lines else None
+            if lines or more:
+                return Report(
+                    name, False, (*lines, *([more] if more else []), f"It was called with {shown(case.args)}.")
+                )
         if complaints:
             return Report(name, False, tuple(complaints))
         return Report(name, True, (f"right in all {len(found)} cases." if len(found) > 1 else "right.",))
@@ -147,26 +182,33 @@ class Code:
             return f"expected the arguments in the order {self.parameters}, yours takes them as {own}"
         return None
 
-    def _run(self, answer: Callable[..., Any], args: dict[str, Any]) -> tuple[Parts, list[str]]:
-        """The results by name; or what makes them no answer at all."""
+    def _run(self, answer: Callable[..., Any], args: dict[str, Any]) -> tuple[Found, list[str]]:
+        """The case; or what makes its results no answer at all."""
         given = {key: _copied(value) for key, value in args.items()}
+        expected = {part: np.asarray(value, "float64") for part, value in self.expected(**args).items()}
+        nothing = Found(args, expected, {}, {})
         try:
             with np.errstate(all="ignore"):
                 result = answer(*given.values())
         except NotImplementedError:
-            return {}, ["not finished yet: it raises NotImplementedError."]
+            return nothing, ["not finished yet: it raises NotImplementedError."]
         except Exception as error:
             kind = type(error).__name__
             hint = [self.raising[kind]] if kind in self.raising else []
-            return {}, [f"your function raised {kind}{_place_of(error)}: {_brief(error)}", *hint]
+            return nothing, [f"your function raised {kind}{_place_of(error)}: {_brief(error)}", *hint]
         changed = [key for key, value in args.items() if not _same(value, given[key])]
         if changed:
-            return {}, [f"your function changes {listed(changed)} in place: compute with a copy, or make a new array."]
+            return nothing, [
+                f"your function changes {listed(changed)} in place: compute with a copy, or make a new array."
+            ]
         if result is None or result is ...:
-            return {}, ["your function returns nothing: is `return` missing?"]
-        return self._named(result, list(self.expected(**args)))
+            return nothing, ["your function returns nothing: is `return` missing?"]
+        parts, complaints = self._named(result, list(expected))
+        arrays, wrong = self._arrays(parts)
+        return Found(args, expected, arrays, _shared(given, parts)), complaints or wrong
 
     def _named(self, result: Any, names: Sequence[str]) -> tuple[Parts, list[str]]:
+        """The results by name; or why there are not as many as are asked for."""
         if len(names) == 1:
             parts = {names[0]: result}
         elif isinstance(result, Mapping):
@@ -178,6 +220,10 @@ class Code:
         else:
             size = f"{len(result)} things" if isinstance(result, tuple | list) else f"one {type(result).__name__}"
             return {}, [f"expected {len(names)} things, {listed(names)}; received {size}."]
+        return parts, []
+
+    def _arrays(self, parts: Parts) -> tuple[Parts, list[str]]:
+        """The results as float64; or which of them are no numbers."""
         arrays, wrong = {}, []
         for part, value in parts.items():
             try:
@@ -197,44 +243,48 @@ class Code:
                     wrong.append(self.raising["nan"])
         return arrays, wrong
 
-    def _differences(self, found: list[Found], args: dict[str, Any], expected: Parts, received: Parts) -> list[str]:
+    def _is_right(self, part: str, case: Found) -> bool:
+        received, expected = case.received[part], case.expected[part]
+        if close(received, expected):
+            return True
+        if self.exact is None or received.shape != expected.shape:
+            return False
+        exact = self.exact(**case.args)[part]
+        return bool(np.abs(received - exact).max() <= np.abs(expected - exact).max())
+
+    def _differences(self, found: list[Found], case: Found) -> list[str]:
         """What is wrong with the results of one case, in words; nothing where all are right."""
-        wrong = [part for part in expected if not close(received[part], np.asarray(expected[part], "float64"))]
-        whole = self._whole(found, args, expected, received) if wrong else None
-        mixed = None if whole else _order(expected, received)
-        if mixed:
-            return [mixed]
+        wrong = [part for part in case.expected if not self._is_right(part, case)]
+        if not wrong:
+            return []
+        whole = self._whole(found)
+        orders = {_order(other.expected, other.received) for other in found}
+        if whole is None and len(orders) == 1 and (order := orders.pop()):
+            return [order]
         by_words: dict[str, list[str]] = {}
         for part in wrong:
-            words = whole or self._part(part, found, args, received)
-            told = _sizes(received[part], np.shape(expected[part])) + (
-                words or _generic(received[part], expected[part])
-            )
+            having = [
+                other for other in found if part in other.expected
+            ]  # a list may be longer in one case than another
+            named = self._part(part, found) if len(having) == len(found) else None
+            words = whole or named or case.shared.get(part) or _generic(part, having, case)
+            told = _sizes(case.received[part], case.expected[part].shape) + words
             by_words.setdefault(told, []).append(part)
         return [f"{', '.join(parts)}: {words}" for words, parts in by_words.items()]
 
-    def _whole(self, found: list[Found], args: dict[str, Any], expected: Parts, received: Parts) -> str | None:
-        """The words of the mistake that explains all results together: in all cases, or else in this one."""
-        here = None
-        for words, wrong in self.mistakes:
-            if _explains(wrong, args, expected, received):
-                if all(_explains(wrong, *other) for other in found):
-                    return words
-                here = here or words
-        return here
+    def _whole(self, found: list[Found]) -> str | None:
+        """The words of the mistake that explains all results of all cases."""
+        explaining = (words for words, wrong in self.mistakes if all(case.is_explained(wrong) for case in found))
+        return next(explaining, None)
 
-    def _part(self, part: str, found: list[Found], args: dict[str, Any], received: Parts) -> str | None:
-        """The words of the mistake that gives this one result, perhaps transposed."""
+    def _part(self, part: str, found: list[Found]) -> str | None:
+        """The words of the mistake that gives this one result, in all cases, perhaps transposed."""
         for turned in (False, True):
-            here = None
+            if turned and all(close(case.received[part].T, case.expected[part]) for case in found):
+                return "it is transposed."
             for words, wrong in self.mistakes:
-                if _gives(wrong, args, part, received[part], turned):
-                    also = f"it is transposed; besides, {words}" if turned else words
-                    if all(_gives(wrong, other, part, own[part], turned) for other, _, own in found):
-                        return also
-                    here = here or also
-            if here:
-                return here
+                if all(case.is_given(wrong, part, turned) for case in found):
+                    return f"it is transposed; besides, {words}" if turned else words
         return None
 
 
@@ -251,13 +301,16 @@ class Value:
     expected : object
         The right answer: a number, a string, a tuple, or a set.
     mistakes : tuple
-        Pairs of words and a wrong answer. For a set, words and one name: why it belongs to the set or not.
+        Pairs of words and a wrong answer. For a set, words and one name that does not belong to it.
+    hint : str
+        What is said of any other wrong answer: where to look, and not what is right.
     """
 
     statement: str
     form: str
     expected: Any
     mistakes: tuple[tuple[str, Any], ...]
+    hint: str
 
     def judge(self, name: str, answer: object) -> Report:
         """Compare; a set is judged name by name."""
@@ -279,8 +332,9 @@ class Value:
             if self._equal(plain, wrong):
                 return Report(name, False, (words,))
         if isinstance(plain, tuple) and len(plain) != len(self.expected):
-            return Report(name, False, (f"expected {len(self.expected)} entries, received {len(plain)}.",))
-        return Report(name, False, (f"{answer!r:.60} is not right.",))
+            entries = f"expected {len(self.expected)} entries, received {len(plain)}."
+            return Report(name, False, (entries, self.hint))
+        return Report(name, False, (f"{answer!r:.60} is not right.", self.hint))
 
     def _fits(self, answer: object) -> bool:
         if isinstance(self.expected, int | float):
@@ -300,14 +354,17 @@ class Value:
         if not isinstance(answer, set | frozenset | list | tuple) or not names:
             return Report(name, False, (f"expected {self.form}, received {answer!r:.60}",))
         reasons = {wrong: words for words, wrong in self.mistakes}
+        known = sorted({*self.expected, *reasons})
         members = list(dict.fromkeys(answer))
-        unknown = [member for member in members if member not in self.expected and member not in reasons]
+        if not members:  # what is missing would be the whole answer
+            return Report(name, False, (f"nothing is chosen yet: choose among {listed(known)}.", self.hint))
+        unknown = [member for member in members if member not in known]
         if unknown:
-            known = sorted({*self.expected, *reasons})
             return Report(name, False, (f"there is no {listed(unknown)} here: choose among {listed(known)}.",))
         lines = [f"{member} does not belong: {reasons[member]}" for member in members if member not in self.expected]
-        missing = sorted(self.expected.difference(members))
-        lines += [f"{member} is missing: {reasons.get(member, 'think again.')}" for member in missing]
+        missing = len(self.expected.difference(members))
+        if missing:
+            lines += [f"{missing} of {len(self.expected)} {'is' if missing == 1 else 'are'} missing.", self.hint]
         return Report(name, not lines, tuple(lines) or ("right.",))
 
 
@@ -326,33 +383,39 @@ def close(answer: Array, expected: Array) -> bool:
     """Whether two arrays have one shape and the same numbers, up to rounding."""
     if answer.shape != expected.shape:
         return False
-    size = float(np.abs(expected).max()) if expected.size else 0.0
-    return bool(np.abs(answer - expected).max(initial=0.0) <= RELATIVE * max(size, 1e-3))
+    size = float(np.abs(expected).max(initial=0.0))
+    return bool(size < np.inf and np.abs(answer - expected).max(initial=0.0) <= RELATIVE * max(size, 1e-3))
 
 
-def _gives(wrong: Callable[..., Parts], args: dict[str, Any], part: str, answer: Array, turned: bool) -> bool:
-    with np.errstate(all="ignore"):
-        value = wrong(**args).get(part)
-    if value is None:
-        return False
-    array = np.asarray(value, "float64")
-    return bool(np.isfinite(array).all()) and close(answer, array.T if turned and array.ndim == 2 else array)
+def _shared(given: Mapping[str, Any], parts: Parts) -> dict[str, str]:
+    """For each result that is no array of its own, what it is instead."""
+    found: dict[str, str] = {}
+    for part, value in parts.items():
+        others = [other for other in parts if other != part and _overlap(value, parts[other])]
+        if others:
+            names = ", ".join(name for name in parts if name in (part, *others))
+            found[part] = (
+                f"{names} are one array: an assignment such as `b = a` copies nothing, so what changes one of them "
+                "changes the others. Make a new array, by an expression or by copy()."
+            )
+        arguments = [name for name, argument in given.items() if _overlap(value, argument)]
+        if arguments and not others:
+            found[part] = f"it is the argument {arguments[0]} itself, or a part of it: nothing was computed."
+    return found
 
 
-def _explains(wrong: Callable[..., Parts], args: dict[str, Any], expected: Parts, received: Parts) -> bool:
-    """Whether a mistake, with all else right, gives exactly these results."""
-    with np.errstate(all="ignore"):
-        parts = expected | wrong(**args)
-    arrays = {part: np.asarray(value, "float64") for part, value in parts.items()}
-    finite = all(np.isfinite(array).all() for array in arrays.values())
-    return finite and all(close(received[part], array) for part, array in arrays.items())
+def _overlap(one: Any, other: Any) -> bool:
+    """Whether to change one is to change the other."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return bool(np.shares_memory(one, other))
+    return isinstance(one, list) and one is other
 
 
 def _order(expected: Parts, received: Parts) -> str | None:
     """What is said of right results in another order than they are asked for."""
     own: list[str] = []
     for value in received.values():
-        fitting = (part for part in expected if part not in own and close(value, np.asarray(expected[part], "float64")))
+        fitting = (part for part in expected if part not in own and close(value, expected[part]))
         part = next(fitting, None)
         if part is None:
             return None
@@ -370,31 +433,71 @@ def _sizes(answer: Array, shape: tuple[int, ...]) -> str:
     )
 
 
-def _generic(answer: Array, right: Any) -> str:
-    """The mistakes that any result can have: transposed, negated, scaled, an axis lost; or just where it is wrong."""
-    expected = np.asarray(right, "float64")
-    if expected.ndim == 2 and answer.shape == expected.shape[::-1] != expected.shape:
-        if close(answer.T, expected):
-            return "it is transposed."
-        return "that is the shape of the transpose, and the numbers are not right either."
+def _generic(part: str, found: list[Found], case: Found) -> str:
+    """What any result can be in all cases, transposed, negated or scaled; or else where it is wrong in this one."""
+    answer, expected = case.received[part], case.expected[part]
     if answer.shape != expected.shape:
+        if expected.ndim == 2 and answer.shape == expected.shape[::-1]:
+            return "that is the shape of the transpose, and the numbers are not right either."
         if not expected.shape:
             return "one number is asked for: add up, or take the mean."
         if answer.size == expected.size > 1 and close(answer.reshape(expected.shape), expected):
             return "the numbers are right; keep both axes (in sums, keepdims=True)."
         return "no one-dimensional arrays here: a column is (m, 1)." if answer.ndim == 1 else "compare the sizes."
-    if close(-answer, expected):
-        return "it has the wrong sign."
-    if not answer.any():
+    if not any(other.received[part].any() for other in found):
         return "it is 0 throughout."
-    largest = np.unravel_index(int(np.abs(expected).argmax()), expected.shape)
-    factor = float(answer[largest] / expected[largest]) if expected[largest] else 0.0
-    if factor and close(answer, factor * expected):
-        rounded = next((words for known, words in FACTORS.items() if abs(factor - known) < 1e-6), None)
-        return f"it is {rounded or f'{number(factor)} times'} what it should be."
+    telling = [other for other in found if other.expected[part].any() or other.received[part].any()]  # 0 is any times 0
+    factors = [_factor(other.received[part], other.expected[part]) for other in telling]
+    if all(factors):
+        return _scaled([float(factor or 0) for factor in factors], telling)
+    wrong = ~np.isclose(answer, expected, rtol=RELATIVE, atol=RELATIVE * max(float(np.abs(expected).max()), 1e-3))
     place = np.unravel_index(int(np.abs(answer - expected).argmax()), expected.shape)
-    where = f" in row {place[0] + 1}, column {place[1] + 1}" if len(place) == 2 else ""
-    return f"not right{where}: {number(float(answer[place]), 6)}, expected {number(float(expected[place]), 6)}."
+    received = f"{number(float(answer[place]), 6)}, expected {number(float(expected[place]), 6)}"
+    if not expected.shape:
+        return f"not right: {received}."
+    where = f"[{', '.join(map(str, place))}]"
+    counted = f"{int(wrong.sum())} of {answer.size} entries are" if wrong.sum() > 1 else "1 entry is"
+    return f"{counted} not right; the farthest off is {where}, counted from 0 as in NumPy: {received}."
+
+
+def _factor(answer: Array, expected: Array) -> float | None:
+    """By which one number an answer is what is expected, in all entries; None if there is none, or it is 0."""
+    largest = np.unravel_index(int(np.abs(expected).argmax()), expected.shape)
+    if answer.shape != expected.shape or not expected[largest]:
+        return None
+    factor = float(answer[largest] / expected[largest])
+    return factor if factor and close(answer, factor * expected) else None
+
+
+def _scaled(factors: list[float], found: list[Found]) -> str:
+    """How a result is told that is right but for a factor in each case."""
+    if max(factors) - min(factors) <= RELATIVE * max(map(abs, factors)):
+        if abs(factors[0] + 1) < 1e-6:
+            return "it has the wrong sign."
+        known = next((words for value, words in FACTORS.items() if abs(factors[0] - value) < 1e-6), None)
+        what = known or f"{number(factors[0])} times"
+        return f"it is {what} what it should be, in every entry and case: look for a factor too many, or one forgotten."
+    for name in _quantities(found[0].args):
+        sizes = [_quantities(case.args).get(name, 0.0) for case in found]
+        for power, words in ((1, "multiplied"), (-1, "divided")):
+            if all(size and abs(f * size**-power - 1) < 1e-6 for f, size in zip(factors, sizes, strict=True)):
+                return f"it is what it should be, {words} by {name}: look for where that comes in, or should."
+    told = ", ".join(number(factor) for factor in factors)
+    return f"in each case all entries are off by one factor, {told}: compare these with what the cases are called with."
+
+
+def _quantities(args: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers that a factor may come from: numbers that were handed over, and numbers of rows and columns."""
+    found: dict[str, float] = {}
+    for name, value in args.items():
+        if isinstance(value, int | float):
+            found[name] = float(value)
+        elif isinstance(value, np.ndarray) and value.ndim == 2:
+            found |= {
+                f"the number of rows of {name}": value.shape[0],
+                f"the number of columns of {name}": value.shape[1],
+            }
+    return found
 
 
 def shown(args: Mapping[str, Any]) -> str:

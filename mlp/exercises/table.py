@@ -1,13 +1,14 @@
 """The exercises that have a check in Jupyter: one row each, with its cases, what is expected, and the mistakes by name.
 
 What is expected comes from the engine wherever it knows the answer; the mistakes are written out. Sizes differ pairwise
-in each case, and no chapter has them, so nothing fits by accident.
+in each case, no chapter has them, and none is 1 or 2, so nothing fits by accident: 2/n is not 1, and 2/(nq) is not 1/n.
+No two mistakes of an exercise give the same results in all cases.
 """
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,10 @@ from mlp.steps import schedule
 Args = dict[str, Any]
 Cases = Callable[[], Iterator[Args]]
 
-SIZES = ((5, 7, 3, 2), (2, 3, 6, 5), (6, 4, 2, 1), (7, 2, 5, 3))  # d, m, q, n
+SIZES = ((5, 7, 3, 6), (6, 3, 7, 5), (8, 5, 6, 3), (3, 8, 5, 7))  # d, m, q, n
+
+Mistake = tuple[str, Callable[..., Parts]]
+Choices = tuple[tuple[str, Any], ...]  # words, and what is computed in place of the right thing
 
 
 def _cases(make: Callable[..., Args]) -> Cases:
@@ -69,6 +73,17 @@ def _softmax(o: Array, axis: int = 0) -> Array:
 
 def _sum(array: Array, axis: int = 1) -> Array:
     return np.asarray(array.sum(axis=axis, keepdims=True))
+
+
+def _departures(make: Callable[..., Callable[..., Parts]], **places: Choices) -> tuple[Mistake, ...]:
+    """All mistakes that are made at one of these places, then those that are made at two."""
+    single = [(words, {place: wrong}) for place, choices in places.items() for words, wrong in choices]
+    double = [
+        (f"{first.rstrip('.')}; besides, {second}", one | other)
+        for (first, one), (second, other) in combinations(single, 2)
+        if one.keys() != other.keys()
+    ]
+    return tuple((words, make(**wrong)) for words, wrong in (*single, *double))
 
 
 # --- forward --------------------------------------------------------------------------------------------------------
@@ -118,46 +133,25 @@ def _objective(o: Array, y: Array, W1: Array, W2: Array, lam: float) -> Parts:
     return {name: run[name] for name in ("L", "s", "J")}
 
 
-def _other_objective(loss: float = 1.0, decay: float = 1.0) -> Callable[..., Parts]:
-    """The objective with another factor before either part; 0 stands for 1/n."""
+def _objective_with(loss: Any = None, decay: Any = None, whole: Any = None) -> Callable[..., Parts]:
+    """The objective with L, s or J by another formula; only what differs."""
 
     def wrong(o: Array, y: Array, W1: Array, W2: Array, lam: float) -> Parts:
-        n = o.shape[1]
         right = _objective(o, y, W1, W2, lam)
-        L, s = right["L"] * loss, right["s"] * (decay or 1 / n)
-        return ({"L": L} if loss != 1 else {}) | ({"s": s} if decay != 1 else {}) | {"J": L + s}
+        L = float(right["L"]) if loss is None else float(loss(o, y))
+        s = float(right["s"]) if decay is None else float(decay(W1, W2, lam, o.shape[1]))
+        J = L + s if whole is None else whole(L, s, lam)
+        return ({} if loss is None else {"L": L}) | ({} if decay is None else {"s": s}) | {"J": J}
 
     return wrong
-
-
-def _objective_with(**wrong: Callable[..., float]) -> Callable[..., Parts]:
-    """The objective with L or s by another formula."""
-
-    def other(o: Array, y: Array, W1: Array, W2: Array, lam: float) -> Parts:
-        right = _objective(o, y, W1, W2, lam)
-        parts: Parts = {name: formula(o, y, W1, W2, lam) for name, formula in wrong.items()}
-        whole = right | parts
-        return parts | {"J": whole["L"] + whole["s"]}
-
-    return other
-
-
-def _other_objective_whole(whole: Callable[[float, float, float], float]) -> Callable[..., Parts]:
-    """The objective with both parts right, and put together in another way."""
-
-    def other(o: Array, y: Array, W1: Array, W2: Array, lam: float) -> Parts:
-        right = _objective(o, y, W1, W2, lam)
-        return {"J": whole(float(right["L"]), float(right["s"]), lam)}
-
-    return other
 
 
 def _norm(W: Array) -> float:
     return float(np.sqrt((W**2).sum()))
 
 
-def _half_square(o: Array, y: Array) -> float:
-    return float(((o - y) ** 2).sum()) / 2
+def _squares(*arrays: Array) -> float:
+    return float(sum((array**2).sum() for array in arrays))
 
 
 OBJECTIVE = Code(
@@ -165,49 +159,61 @@ OBJECTIVE = Code(
     "f(o, y, W1, W2, lam) -> L, s, J",
     _given("o", "y", "W1", "W2", "lam"),
     _objective,
-    (
-        ("½ is missing in the loss.", _other_objective(loss=2.0)),
-        (
-            "the loss is summed over the examples; it is their mean.",
-            _objective_with(L=lambda o, y, W1, W2, lam: _half_square(o, y)),
+    _departures(
+        _objective_with,
+        loss=(
+            ("½ is missing in the loss.", lambda o, y: _squares(o - y) / o.shape[1]),
+            (
+                "the loss is summed over the examples; it is their mean.",
+                lambda o, y: _squares(o - y) / 2,
+            ),
+            (
+                "½ is missing in the loss, and it is summed over the examples; it is their mean.",
+                lambda o, y: _squares(o - y),
+            ),
+            (
+                "that is half the mean over all entries; sum over the rows of an example, then take the mean over the "
+                "examples.",
+                lambda o, y: _squares(o - y) / (2 * o.size),
+            ),
+            (
+                "that is the mean over all entries, and without ½, as PyTorch's MSELoss has it.",
+                lambda o, y: _squares(o - y) / o.size,
+            ),
+            (
+                "it is divided by the number of rows; the examples are the columns.",
+                lambda o, y: _squares(o - y) / (2 * len(o)),
+            ),
+            (
+                "the norm of o − y is not squared.",
+                lambda o, y: np.sqrt(((o - y) ** 2).sum(axis=0)).sum() / (2 * o.shape[1]),
+            ),
+            ("the absolute values are summed, not the squares.", lambda o, y: np.abs(o - y).sum() / (2 * o.shape[1])),
+            ("y is missing: the error is o − y.", lambda o, y: _squares(o) / (2 * o.shape[1])),
         ),
-        (
-            "that is the mean over all entries; sum over the rows of an example, then take the mean over the examples.",
-            _objective_with(L=lambda o, y, W1, W2, lam: _half_square(o, y) / o.size),
-        ),
-        (
-            "that is the mean over all entries, and without ½, as some frameworks have it.",
-            _objective_with(L=lambda o, y, W1, W2, lam: 2 * _half_square(o, y) / o.size),
-        ),
-        (
-            "it is divided by the number of rows; the examples are the columns.",
-            _objective_with(L=lambda o, y, W1, W2, lam: _half_square(o, y) / len(o)),
-        ),
-        ("½ is missing in the regulariser.", _other_objective(decay=2.0)),
-        ("λ is divided by n: the regulariser is no mean over examples.", _other_objective(decay=0)),
-        ("λ is in s already: J = L + s.", _other_objective_whole(lambda L, s, lam: L + lam * s)),
-        ("s is missing: J = L + s.", _other_objective_whole(lambda L, s, lam: L)),
-        (
-            "the norm of o − y is not squared.",
-            _objective_with(
-                L=lambda o, y, W1, W2, lam: float(np.sqrt(((o - y) ** 2).sum(axis=0)).sum()) / (2 * o.shape[1])
+        decay=(
+            ("½ is missing in the regulariser.", lambda W1, W2, lam, n: lam * _squares(W1, W2)),
+            ("λ is missing in the regulariser.", lambda W1, W2, lam, n: _squares(W1, W2) / 2),
+            (
+                "λ is divided by n: the regulariser is no mean over examples.",
+                lambda W1, W2, lam, n: lam / (2 * n) * _squares(W1, W2),
+            ),
+            ("the norms are not squared.", lambda W1, W2, lam, n: lam / 2 * (_norm(W1) + _norm(W2))),
+            ("only W1 is there; s is over all weights.", lambda W1, W2, lam, n: lam / 2 * _squares(W1)),
+            ("only W2 is there; s is over all weights.", lambda W1, W2, lam, n: lam / 2 * _squares(W2)),
+            (
+                "the absolute values are summed, not the squares.",
+                lambda W1, W2, lam, n: lam / 2 * (np.abs(W1).sum() + np.abs(W2).sum()),
+            ),
+            (
+                "the mean of the squares is taken; a squared norm is their sum.",
+                lambda W1, W2, lam, n: lam / 2 * ((W1**2).mean() + (W2**2).mean()),
             ),
         ),
-        (
-            "the norms are not squared.",
-            _objective_with(s=lambda o, y, W1, W2, lam: lam / 2 * (_norm(W1) + _norm(W2))),
-        ),
-        (
-            "only W1 is there; s is over all weights.",
-            _objective_with(s=lambda o, y, W1, W2, lam: lam / 2 * (W1**2).sum()),
-        ),
-        (
-            "only W2 is there; s is over all weights.",
-            _objective_with(s=lambda o, y, W1, W2, lam: lam / 2 * (W2**2).sum()),
-        ),
-        (
-            "the absolute values are summed, not the squares.",
-            _objective_with(s=lambda o, y, W1, W2, lam: lam / 2 * (np.abs(W1).sum() + np.abs(W2).sum())),
+        whole=(
+            ("λ is in s already: J = L + s.", lambda L, s, lam: L + lam * s),
+            ("s is missing: J = L + s.", lambda L, s, lam: L),
+            ("s is subtracted: J = L + s.", lambda L, s, lam: L - s),
         ),
     ),
 )
@@ -230,14 +236,133 @@ def _grad_W2(h: Array, o: Array, y: Array, W2: Array, lam: float) -> Parts:
     return {"∂J/∂W2": value_and_grad(Graph(given, equations), values)[1]["W2"]}
 
 
-def _grad_W2_with(share: float | None = None, decay: float | None = 1.0, first: bool = False) -> Callable[..., Parts]:
-    def wrong(h: Array, o: Array, y: Array, W2: Array, lam: float) -> Parts:
-        n = h.shape[1]
-        delta = (o - y) * (share or 1 / n)
-        outer = delta[:, :1] @ h[:, :1].T if first else delta @ h.T
-        return {"∂J/∂W2": outer + (lam / n if decay is None else decay * lam) * W2}
+Slope = Callable[[Array, Array], Array]
 
-    return wrong
+
+def _right_slope(z: Array, h: Array) -> Array:
+    return np.asarray(1 - h * h)
+
+
+def _right_outer(delta: Array, before: Array) -> Array:
+    return np.asarray(delta @ before.T)
+
+
+def _network_with(
+    x: Array,
+    y: Array,
+    W1: Array,
+    W2: Array,
+    lam: float,
+    b1: Array | float = 0.0,
+    b2: Array | float = 0.0,
+    *,
+    slope: Slope = _right_slope,
+    share: Callable[..., float] = lambda n, **sizes: 1 / n,
+    decay: Callable[[float, int], float] = lambda lam, n: lam,
+    error: Callable[[Array, Array], Array] = lambda o, y: o - y,
+    outer: Callable[[Array, Array], Array] = _right_outer,
+    through: Array | None = None,
+) -> dict[str, Array]:
+    """All gradients of the network with tanh, by formulas, and with one of them changed; and the cotangents of z and o.
+
+    Examples are columns. ``through`` is what the cotangent goes back through in place of W2.
+    """
+    (d, n), (q, m) = x.shape, W2.shape
+    z = W1 @ x + b1
+    h = np.tanh(z)
+    delta_o = error(W2 @ h + b2, y) * share(n=n, d=d, m=m, q=q)
+    delta_z = (W2 if through is None else through).T @ delta_o * slope(z, h)
+    return {
+        "W1": outer(delta_z, x) + decay(lam, n) * W1,
+        "W2": outer(delta_o, h) + decay(lam, n) * W2,
+        "z": delta_z,
+        "o": delta_o,
+    }
+
+
+AT_H = "φ' is taken at h, not at z: for tanh it is 1 − h², and that is φ'(z) already."
+NO_SLOPE = "φ' is missing: the cotangent of z is that of h, times φ'(z), entry by entry."
+
+SLOPES: Choices = (
+    (NO_SLOPE, lambda z, h: np.ones_like(h)),
+    (AT_H, lambda z, h: 1 - np.tanh(h) ** 2),
+    ("φ' is 1 − h², not 1 − z².", lambda z, h: 1 - z * z),
+    ("the square is missing: φ'(z) = 1 − h².", lambda z, h: 1 - h),
+    ("that is the slope of the sigmoid, h(1 − h); tanh has 1 − h².", lambda z, h: h * (1 - h)),
+    ("that is the slope of relu; tanh has 1 − h².", lambda z, h: (z > 0) * 1.0),
+    ("δ is multiplied by h itself, not by the slope 1 − h².", lambda z, h: h),
+)
+
+
+def _shares(other: str, examples: str) -> Choices:
+    """Wrong factors of o − y, where the right one is 1/n; ``other`` is the axis that is not that of the examples."""
+    rows = f"it is divided by the number of {other}; the examples are the {examples}."
+    return (
+        ("1/n is missing: L is a mean over the examples.", lambda **sizes: 1.0),
+        ("2 is too much: the ½ in the loss cancels the 2 that the square gives.", lambda n, **sizes: 2 / n),
+        (
+            "that is the factor of PyTorch's MSELoss, 2/(nq): a mean over all entries, without ½. Here it is 1/n.",
+            lambda n, q, **sizes: 2 / (n * q),
+        ),
+        ("1/n is missing, and 2 is too much: the ½ in the loss cancels it.", lambda **sizes: 2.0),
+        ("½ is too much: the 2 that the square gives cancels it.", lambda n, **sizes: 1 / (2 * n)),
+        (
+            "it is divided by the number of all entries, nq: L is a mean over the n examples.",
+            lambda n, q, **sizes: 1 / (n * q),
+        ),
+        (rows, lambda q, **sizes: 1 / q),
+        (rows, lambda m, **sizes: 1 / m),
+        (rows, lambda d, **sizes: 1 / d),
+        ("1/n comes in twice: it is in δ already.", lambda n, **sizes: 1 / n**2),
+    )
+
+
+ERRORS: Choices = (
+    ("the loss's derivative is o − y, not y − o.", lambda o, y: y - o),
+    ("y is missing: the error is o − y.", lambda o, y: o),
+    ("that is the sign of o − y, the derivative of an absolute value.", lambda o, y: np.sign(o - y)),
+    ("the error is squared: the derivative of ½(o − y)² is o − y.", lambda o, y: (o - y) ** 2),
+)
+
+
+def _decays(W: str) -> Choices:
+    """Wrong factors of a weight in its gradient, where the right one is λ."""
+    return (
+        (f"λ{W} is missing: {W} reaches J through the regulariser too.", lambda lam, n: 0.0),
+        ("λ is divided by n: only the loss is a mean over the examples.", lambda lam, n: lam / n),
+        (f"the regulariser gives λ{W}, not 2λ{W}: s has a ½.", lambda lam, n: 2 * lam),
+        (f"the regulariser gives λ{W}, not (λ/2){W}: the square gives a 2.", lambda lam, n: lam / 2),
+        (f"λ is missing: the regulariser gives λ{W}.", lambda lam, n: 1.0),
+        (f"λ{W} is subtracted: s is added to J, so λ{W} is added.", lambda lam, n: -lam),
+    )
+
+
+OUTERS: Choices = (
+    ("only the first example is in it: add up all columns.", lambda delta, before: delta[:, :1] @ before[:, :1].T),
+    (
+        "the means over the examples are multiplied: multiply first, for each example, then add up.",
+        lambda delta, before: _sum(delta) @ _sum(before).T / delta.shape[1],
+    ),
+)
+DOWNHILL = (
+    "all of it has the wrong sign: the gradient points uphill, and the step −η∂J/∂W is the next chapter's business."
+)
+
+
+def _downhill(expected: Callable[..., Parts]) -> Mistake:
+    return DOWNHILL, lambda **args: {part: -value for part, value in expected(**args).items()}
+
+
+def _grad_W2_with(**wrong: Any) -> Callable[..., Parts]:
+    error = wrong.pop("error", lambda o, y: o - y)
+
+    def other(h: Array, o: Array, y: Array, W2: Array, lam: float) -> Parts:
+        # The last layer alone: a network whose hidden layer is one that gives h, with d as large as m.
+        x, shift = np.arctanh(h), o - W2 @ h
+        run = _network_with(x, y, np.eye(len(h)), W2, lam, error=lambda o, y: error(o + shift, y), **wrong)
+        return {"∂J/∂W2": run["W2"]}
+
+    return other
 
 
 GRAD_W2 = Code(
@@ -246,37 +371,17 @@ GRAD_W2 = Code(
     _given("h", "o", "y", "W2", "lam"),
     _grad_W2,
     (
-        ("1/n is missing: L is a mean over the examples.", _grad_W2_with(share=1.0)),
-        ("λ is divided by n: only the loss is a mean over the examples.", _grad_W2_with(decay=None)),
-        ("λW2 is missing: W2 reaches J through the regulariser too.", _grad_W2_with(decay=0.0)),
-        ("λW2 is missing, and 1/n.", _grad_W2_with(share=1.0, decay=0.0)),
-        ("the regulariser gives λW2, not 2λW2: s has a ½.", _grad_W2_with(decay=2.0)),
-        ("the regulariser gives λW2, not (λ/2)W2: the square gives a 2.", _grad_W2_with(decay=0.5)),
-        ("2 is too much: ½ in the loss takes it away.", _grad_W2_with(share=-1.0)),
-        ("only the first example is in it: add up all columns.", _grad_W2_with(first=True)),
-        (
-            "it is divided by the number of all entries: L is a mean over the n examples.",
-            lambda h, o, y, W2, lam: {"∂J/∂W2": (o - y) @ h.T / o.size + lam * W2},
-        ),
-        (
-            "it is divided by the number of rows; the examples are the columns.",
-            lambda h, o, y, W2, lam: {"∂J/∂W2": (o - y) @ h.T / len(h) + lam * W2},
-        ),
-        (
-            "it is divided by the number of rows; the examples are the columns.",
-            lambda h, o, y, W2, lam: {"∂J/∂W2": (o - y) @ h.T / len(o) + lam * W2},
-        ),
-        (
-            "y is missing: the error is o − y.",
-            lambda h, o, y, W2, lam: {"∂J/∂W2": o @ h.T / h.shape[1] + lam * W2},
-        ),
+        _downhill(_grad_W2),
         (
             "that is h δᵀ: the row is the output, δ hᵀ.",
             lambda h, o, y, W2, lam: {"∂J/∂W2": h @ (o - y).T / h.shape[1] + lam * W2.T},
         ),
-        (
-            "the loss's derivative is o − y, not y − o.",
-            lambda h, o, y, W2, lam: {"∂J/∂W2": (y - o) @ h.T / h.shape[1] + lam * W2},
+        *_departures(
+            _grad_W2_with,
+            share=_shares("rows", "columns")[:-2] + _shares("rows", "columns")[-1:],
+            decay=_decays("W2"),
+            error=ERRORS,
+            outer=OUTERS,
         ),
     ),
 )
@@ -286,28 +391,9 @@ def _grad_W1(x: Array, y: Array, W1: Array, W2: Array, lam: float) -> Parts:
     return {"∂J/∂W1": _run(x, y, lam, "tanh", W1=W1, W2=W2)["dJ/dW1"]}
 
 
-Slope = Callable[[Array, Array], Array]
+def _grad_W1_with(**wrong: Any) -> Callable[..., Parts]:
+    return lambda x, y, W1, W2, lam: {"∂J/∂W1": _network_with(x, y, W1, W2, lam, **wrong)["W1"]}
 
-
-def _right_slope(z: Array, h: Array) -> Array:
-    return np.asarray(1 - h * h)
-
-
-def _grad_W1_with(
-    slope: Slope = _right_slope, share: float | None = None, decay: float | None = 1.0, sign: float = 1.0
-) -> Callable[..., Parts]:
-    def wrong(x: Array, y: Array, W1: Array, W2: Array, lam: float) -> Parts:
-        n = x.shape[1]
-        z = W1 @ x
-        h = np.tanh(z)
-        delta = W2.T @ (sign * (W2 @ h - y) * (share or 1 / n)) * slope(z, h)
-        return {"∂J/∂W1": delta @ x.T + (lam / n if decay is None else decay * lam) * W1}
-
-    return wrong
-
-
-AT_H = "φ' is taken at h, not at z: for tanh it is 1 − h², and that is φ'(z) already."
-NO_SLOPE = "φ' is missing: the cotangent of z is that of h, times φ'(z), entry by entry."
 
 GRAD_W1 = Code(
     "Compute ∂J/∂W1 of the network with φ = tanh. L is the mean of ½‖o − y‖² over n examples, and "
@@ -316,34 +402,19 @@ GRAD_W1 = Code(
     _given("x", "y", "W1", "W2", "lam"),
     _grad_W1,
     (
-        (NO_SLOPE, _grad_W1_with(slope=lambda z, h: np.ones_like(h))),
-        (AT_H, _grad_W1_with(slope=lambda z, h: 1 - np.tanh(h) ** 2)),
-        ("φ' is 1 − h², not 1 − z².", _grad_W1_with(slope=lambda z, h: 1 - z * z)),
-        ("that is the slope of the sigmoid, h(1 − h); tanh has 1 − h².", _grad_W1_with(slope=lambda z, h: h * (1 - h))),
-        ("that is the slope of relu; tanh has 1 − h².", _grad_W1_with(slope=lambda z, h: (z > 0) * 1.0)),
-        ("δ is multiplied by h itself, not by the slope 1 − h².", _grad_W1_with(slope=lambda z, h: h)),
-        (
-            "it is divided by the number of rows; the examples are the columns.",
-            lambda x, y, W1, W2, lam: _grad_W1_with(share=1 / len(x))(x, y, W1, W2, lam),
-        ),
-        (
-            "1/n comes in twice: it is in δ already.",
-            lambda x, y, W1, W2, lam: _grad_W1_with(share=1 / x.shape[1] ** 2)(x, y, W1, W2, lam),
-        ),
+        _downhill(_grad_W1),
         (
             "that is δ hᵀ: W1 was multiplied by x, so it is δ xᵀ.",
             lambda x, y, W1, W2, lam: {"∂J/∂W1": _run(x, y, lam, "tanh", W1=W1, W2=W2)["dJ/dz"] @ np.tanh(W1 @ x).T},
         ),
-        ("1/n is missing: L is a mean over the examples.", _grad_W1_with(share=1.0)),
-        ("λ is divided by n: only the loss is a mean over the examples.", _grad_W1_with(decay=None)),
-        ("λW1 is missing: W1 reaches J through the regulariser too.", _grad_W1_with(decay=0.0)),
-        ("the regulariser gives λW1, not 2λW1: s has a ½.", _grad_W1_with(decay=2.0)),
-        ("the regulariser gives λW1, not (λ/2)W1: the square gives a 2.", _grad_W1_with(decay=0.5)),
-        (
-            "it is divided by the number of all entries: L is a mean over the n examples.",
-            lambda x, y, W1, W2, lam: _grad_W1_with(share=1 / y.size)(x, y, W1, W2, lam),
+        *_departures(
+            _grad_W1_with,
+            slope=SLOPES,
+            share=_shares("rows", "columns"),
+            decay=_decays("W1"),
+            error=ERRORS,
+            outer=OUTERS,
         ),
-        ("the loss's derivative is o − y, not y − o.", _grad_W1_with(sign=-1.0)),
     ),
 )
 
@@ -353,32 +424,17 @@ def _bias(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Array, lam: f
     return {f"∂J/∂{name}": run[f"dJ/d{name}"] for name in ("W1", "b1", "W2", "b2")}
 
 
-def _bias_with(change: Callable[[Array, Array, Array, Array, float], tuple[Any, Any]]) -> Callable[..., Parts]:
-    """Other gradients of the biases, from the cotangents of z and of o."""
-
-    def wrong(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Array, lam: float) -> Parts:
-        run = _run(x, y, lam, "tanh", W1=W1, b1=b1, W2=W2, b2=b2)
-        first, second = change(run["dJ/dz"], run["dJ/do"], b1, b2, lam)
-        return {"∂J/∂b1": first, "∂J/∂b2": second}
-
-    return wrong
-
-
-def _bias_weights(
-    decay: float | None = 1.0, slope: Callable[[Array], Array] = lambda h: 1 - h * h, share: float | None = None
+def _bias_with(
+    change: Callable[[Array, Array, float], Any] = lambda delta, b, lam: _sum(delta), **wrong: Any
 ) -> Callable[..., Parts]:
-    """All four gradients with a mistake that reaches the weights too."""
+    """All four gradients; ``change`` makes a bias's of the cotangent that reaches it."""
 
-    def wrong(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Array, lam: float) -> Parts:
-        n = x.shape[1]
-        h = np.tanh(W1 @ x + b1)
-        delta_o = (W2 @ h + b2 - y) * (share or 1 / n)
-        delta_z = W2.T @ delta_o * slope(h)
-        scale = lam / n if decay is None else decay * lam
-        weights = {"∂J/∂W1": delta_z @ x.T + scale * W1, "∂J/∂W2": delta_o @ h.T + scale * W2}
-        return weights | {"∂J/∂b1": _sum(delta_z), "∂J/∂b2": _sum(delta_o)}
+    def other(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Array, lam: float) -> Parts:
+        run = _network_with(x, y, W1, W2, lam, b1, b2, **wrong)
+        weights = {"∂J/∂W1": run["W1"], "∂J/∂W2": run["W2"]} if wrong else {}
+        return weights | {"∂J/∂b1": change(run["z"], b1, lam), "∂J/∂b2": change(run["o"], b2, lam)}
 
-    return wrong
+    return other
 
 
 BACKWARD_BIAS = Code(
@@ -388,31 +444,38 @@ BACKWARD_BIAS = Code(
     _given("x", "y", "W1", "b1", "W2", "b2", "lam"),
     _bias,
     (
-        (
-            "the sum runs over axis 0, the units; a bias is copied to every example, so sum over the columns, axis 1.",
-            _bias_with(lambda z, o, b1, b2, lam: (_sum(z, 0), _sum(o, 0))),
+        _downhill(_bias),
+        *_departures(
+            _bias_with,
+            change=(
+                (
+                    "the sum runs over axis 0, the units; a bias is copied to every example, so sum over the columns, "
+                    "axis 1.",
+                    lambda delta, b, lam: _sum(delta, 0),
+                ),
+                (
+                    "the sum over the examples is missing: forward copies a bias to every column.",
+                    lambda delta, b, lam: delta,
+                ),
+                (
+                    "that is the mean over the columns: 1/n is in δ already, so it comes in twice.",
+                    lambda delta, b, lam: _sum(delta) / delta.shape[1],
+                ),
+                (
+                    "λb is added: s is over the weights, not over the biases.",
+                    lambda delta, b, lam: _sum(delta) + lam * b,
+                ),
+                (
+                    "the sum runs over units and examples; each unit has a bias, so sum over the columns, axis 1.",
+                    lambda delta, b, lam: delta.sum(),
+                ),
+                ("only the first example is in it: add up all columns.", lambda delta, b, lam: delta[:, :1]),
+            ),
+            slope=SLOPES,
+            share=_shares("rows", "columns"),
+            decay=_decays("W"),
+            error=ERRORS,
         ),
-        (
-            "the sum over the examples is missing: forward copies a bias to every column.",
-            _bias_with(lambda z, o, b1, b2, lam: (z, o)),
-        ),
-        (
-            "that is the mean over the columns: 1/n is in δ already, so it comes in twice.",
-            _bias_with(lambda z, o, b1, b2, lam: (_sum(z) / z.shape[1], _sum(o) / o.shape[1])),
-        ),
-        (
-            "λb is added: s is over the weights, not over the biases.",
-            _bias_with(lambda z, o, b1, b2, lam: (_sum(z) + lam * b1, _sum(o) + lam * b2)),
-        ),
-        (
-            "the sum runs over units and examples; each unit has its own bias, so sum over the columns, axis 1.",
-            _bias_with(lambda z, o, b1, b2, lam: (z.sum(), o.sum())),
-        ),
-        (NO_SLOPE, _bias_weights(slope=lambda h: np.ones_like(h))),
-        (AT_H, _bias_weights(slope=lambda h: 1 - np.tanh(h) ** 2)),
-        ("λW is missing: a weight reaches J through the regulariser too.", _bias_weights(decay=0.0)),
-        ("λ is divided by n: only the loss is a mean over the examples.", _bias_weights(decay=None)),
-        ("1/n is missing: L is a mean over the examples.", _bias_weights(share=1.0)),
     ),
 )
 
@@ -472,6 +535,10 @@ SOFTMAX = Code(
             _p_minus_y(lambda p, y, n: (p - y) * p * (1 - p) / n),
         ),
         ("softmax is missing: that is o − y.", lambda o, y: {"∂L/∂o": (o - y) / o.shape[1]}),
+        ("the sign is wrong: it is p − y, not y − p.", _p_minus_y(lambda p, y, n: (y - p) / n)),
+        ("both the sign and 1/n are missing: it is (p − y)/n.", _p_minus_y(lambda p, y, n: y - p)),
+        ("y is missing: that is p.", _p_minus_y(lambda p, y, n: p / n)),
+        ("2 is too much: there is no square in this loss.", _p_minus_y(lambda p, y, n: 2 * (p - y) / n)),
     ),
     raising={"nan": "exp of a large number overflows: subtract each column's largest entry from it first."},
 )
@@ -489,19 +556,12 @@ def _rows(X: Array, Y: Array, W1: Array, W2: Array, lam: float) -> Parts:
     return {f"∂J/∂{name}": run[f"dJ/d{name}"].T for name in ("W1", "W2")}
 
 
-def _rows_with(
-    slope: Slope = _right_slope, share: Callable[[Array], float] | None = None, decay: float | None = 1.0
-) -> Callable[..., Parts]:
-    def wrong(X: Array, Y: Array, W1: Array, W2: Array, lam: float) -> Parts:
-        n = len(X)
-        Z = X @ W1
-        H = np.tanh(Z)
-        delta = (H @ W2 - Y) * (share(X) if share else 1 / n)
-        back = delta @ W2.T * slope(Z, H)
-        scale = lam / n if decay is None else lam * decay
-        return {"∂J/∂W1": X.T @ back + scale * W1, "∂J/∂W2": H.T @ delta + scale * W2}
+def _rows_with(**wrong: Any) -> Callable[..., Parts]:
+    def other(X: Array, Y: Array, W1: Array, W2: Array, lam: float) -> Parts:
+        run = _network_with(X.T, Y.T, W1.T, W2.T, lam, **wrong)
+        return {"∂J/∂W1": run["W1"].T, "∂J/∂W2": run["W2"].T}
 
-    return wrong
+    return other
 
 
 ROWS = Code(
@@ -511,16 +571,14 @@ ROWS = Code(
     _row_cases,
     _rows,
     (
-        (
-            "it is divided by the number of columns; the examples are the rows.",
-            _rows_with(share=lambda X: 1 / X.shape[1]),
+        _downhill(_rows),
+        *_departures(
+            _rows_with,
+            slope=SLOPES,
+            share=_shares("columns", "rows"),
+            decay=_decays("W"),
+            error=ERRORS,
         ),
-        ("1/n is missing: L is a mean over the examples.", _rows_with(share=lambda X: 1.0)),
-        ("the loss's derivative is o − y, not y − o.", _rows_with(share=lambda X: -1 / len(X))),
-        ("λ is divided by n: only the loss is a mean over the examples.", _rows_with(decay=None)),
-        ("λW is missing: a weight reaches J through the regulariser too.", _rows_with(decay=0.0)),
-        (NO_SLOPE, _rows_with(slope=lambda Z, H: np.ones_like(H))),
-        (AT_H, _rows_with(slope=lambda Z, H: 1 - np.tanh(H) ** 2)),
     ),
 )
 
@@ -845,10 +903,14 @@ LONG_WAY = Code(
 
 
 class _Objective:
-    """A bent function of a matrix, for nudging."""
+    """A bent function of a matrix, for nudging, and its slopes."""
 
     def __call__(self, W: Array) -> float:
         return float((W**3).sum() + (W @ W.T).sum())
+
+    def slopes(self, W: Array) -> Array:
+        """All of them, exactly."""
+        return np.asarray(3 * W**2 + 2 * W.sum(axis=0))
 
 
 def _difference_cases() -> Iterator[Args]:
@@ -904,13 +966,14 @@ DIFFERENCES = Code(
         ("an entry is not put back before the next one is moved.", _left_moved),
         ("it has the wrong sign: up minus down.", _nudged(lambda at, eps: (at(-eps) - at(eps)) / (2 * eps))),
     ),
+    exact=lambda J, W, eps: {"slopes": J.slopes(W)},
 )
 
 
 def _share_cases() -> Iterator[Args]:
     for seed, (d, m, _, n) in enumerate(SIZES):
         rng = np.random.default_rng(seed)
-        sizes = [n + 1, 2 * n + 3, 1][: 2 + seed % 2]
+        sizes = [n + 1, 2 * n + 3, n + 5][: 2 + seed % 2]
         shares = [rng.normal(size=(m, d)) for _ in sizes]
         yield {"shares": shares, "sizes": sizes, "W": rng.normal(size=(m, d)), "lam": 0.1 + rng.uniform()}
 
@@ -962,19 +1025,21 @@ def _updated(x: Array, y: Array, W1: Array, W2: Array, lam: float, lr: float) ->
 
 
 def _update_with(
-    first: float = 1.0, rate: bool = True, mid: bool = False, new_forward: bool = False
+    move: Callable[[Array, Array, float], Array] = lambda W, gradient, lr: W - lr * gradient,
+    order: str = "together",
+    **wrong: Any,
 ) -> Callable[..., Parts]:
-    def wrong(x: Array, y: Array, W1: Array, W2: Array, lam: float, lr: float) -> Parts:
-        n, h = x.shape[1], np.tanh(W1 @ x)
-        step = first * (lr if rate else 1.0)
-        delta = (W2 @ h - y) / n
-        new = W2 - step * (delta @ h.T + lam * W2)
-        if new_forward:
-            return {"W1": W1 - step * _run(x, y, lam, "tanh", W1=W1, W2=new)["dJ/dW1"], "W2": new}
-        back = (new if mid else W2).T @ delta * (1 - h * h)
-        return {"W1": W1 - step * (back @ x.T + lam * W1), "W2": new}
+    """A step with another gradient, another move, or one weight moved too early."""
 
-    return wrong
+    def other(x: Array, y: Array, W1: Array, W2: Array, lam: float, lr: float) -> Parts:
+        new = move(W2, _network_with(x, y, W1, W2, lam, **wrong)["W2"], lr)
+        if order == "first":
+            gradient = _network_with(x, y, W1, new, lam, **wrong)["W1"]
+        else:
+            gradient = _network_with(x, y, W1, W2, lam, through=new if order == "mid" else None, **wrong)["W1"]
+        return {"W1": move(W1, gradient, lr), "W2": new}
+
+    return other
 
 
 UPDATE = Code(
@@ -983,21 +1048,31 @@ UPDATE = Code(
     _given("x", "y", "W1", "W2", "lam", "lr"),
     _updated,
     (
-        ("W2 was updated in the middle of the pass: δ went back through the new W2.", _update_with(mid=True)),
         (
-            "W2 was updated first, and W1 has the gradient at the new W2: take all gradients at one place.",
-            _update_with(new_forward=True),
+            "that is the weight before the step.",
+            lambda x, y, W1, W2, lam, lr: {"W1": W1, "W2": W2},
         ),
-        ("it goes up: a step of descent is −lr times the gradient.", _update_with(first=-1.0)),
-        ("the rate is missing.", _update_with(rate=False)),
-        (
-            "that is the gradient, not the weight after the step.",
-            lambda x, y, W1, W2, lam, lr: {
-                "W1": _grad_W1(x, y, W1, W2, lam)["∂J/∂W1"],
-                "W2": _run(x, y, lam, "tanh", W1=W1, W2=W2)["dJ/dW2"],
-            },
+        *_departures(
+            _update_with,
+            order=(
+                ("W2 was updated in the middle of the pass: δ went back through the new W2.", "mid"),
+                (
+                    "W2 was updated first, and W1 has the gradient at the new W2: take all gradients at one place.",
+                    "first",
+                ),
+            ),
+            move=(
+                ("it goes up: a step of descent is −lr times the gradient.", lambda W, gradient, lr: W + lr * gradient),
+                ("the rate is missing.", lambda W, gradient, lr: W - gradient),
+                ("the gradient is divided by the rate.", lambda W, gradient, lr: W - gradient / lr),
+                ("that is the gradient, not the weight after the step.", lambda W, gradient, lr: gradient),
+                ("that is the step alone: it is added to the weight.", lambda W, gradient, lr: -lr * gradient),
+            ),
+            decay=tuple((f"in the gradient, {words}", wrong) for words, wrong in _decays("W")),
+            share=tuple((f"in the gradient, {words}", wrong) for words, wrong in _shares("rows", "columns")),
+            slope=tuple((f"in the gradient, {words}", wrong) for words, wrong in SLOPES),
+            error=tuple((f"in the gradient, {words}", wrong) for words, wrong in ERRORS),
         ),
-        ("λW is missing in the gradient.", lambda x, y, W1, W2, lam, lr: _updated(x, y, W1, W2, 0.0, lr)),
     ),
 )
 
@@ -1010,6 +1085,10 @@ class _Quartic:
 
     def __call__(self, w: Array) -> Array:
         return np.asarray(w**3 + self.a * float((self.a * w).sum()))
+
+    def times(self, w: Array, v: Array) -> Array:
+        """The Hessian at w times v, exactly."""
+        return np.asarray(3 * w * w * v + self.a * float((self.a * v).sum()))
 
 
 def _hessian_cases() -> Iterator[Args]:
@@ -1052,7 +1131,16 @@ HESSIAN = Code(
             "v is made to length 1: the product is with v as it is.",
             lambda gradient, w, v, eps: {"Hv": _hessian(gradient, w, v / _norm(v), eps)["Hv"]},
         ),
+        (
+            "it is divided by ε; from −ε to ε are 2ε.",
+            lambda gradient, w, v, eps: {"Hv": 2 * _hessian(gradient, w, v, eps)["Hv"]},
+        ),
+        (
+            "only backwards: the error is of order ε, that of a centred difference of order ε².",
+            lambda gradient, w, v, eps: {"Hv": (gradient(w) - gradient(w - eps * v)) / eps},
+        ),
     ),
+    exact=lambda gradient, w, v, eps: {"Hv": gradient.times(w, v)},
 )
 
 
@@ -1140,7 +1228,7 @@ EVALUATOR = Code(
 
 
 def _memory_cases() -> Iterator[Args]:
-    for widths, n in (([7, 5, 3], 2), ([4, 9, 6, 2], 5), ([11, 8, 7, 3, 2], 13), ([6, 2], 4)):
+    for widths, n in (([7, 5, 3], 6), ([4, 9, 6, 2], 5), ([11, 8, 7, 3, 2], 13), ([6, 2], 4)):
         yield {"widths": widths, "n": n}
 
 
@@ -1209,7 +1297,7 @@ BYTES = Code(
 
 
 def _crossing_cases() -> Iterator[Args]:
-    for widths, n, k in (([7, 5, 3, 4], 2, 1), ([4, 9, 6, 8, 2], 5, 3), ([11, 8, 7, 3, 2], 13, 2)):
+    for widths, n, k in (([7, 5, 3, 4], 6, 1), ([4, 9, 6, 8, 2], 5, 3), ([11, 8, 7, 3, 2], 13, 2)):
         yield {"widths": widths, "n": n, "k": k}
 
 
@@ -1262,7 +1350,7 @@ CROSSING = Code(
 
 
 def _operation_cases() -> Iterator[Args]:
-    for K, w, n in ((4, 9, 5), (7, 6, 2), (3, 10, 8)):
+    for K, w, n in ((4, 9, 5), (7, 6, 11), (3, 10, 8)):
         yield {"K": K, "w": w, "n": n}
 
 
@@ -1437,7 +1525,10 @@ VALUES = {
             ("that is the Jacobian of z by W1; J is a number.", (256, 64, 256, 784)),
             ("that is the shape of z and of its cotangent.", (256, 64)),
             ("that is ∂J/∂W2.", (10, 256)),
+            ("that is the shape of J: a number moves, but each entry of W1 moves it at a rate of its own.", ()),
+            ("that is as many numbers, in a row; W1 has rows and columns.", (256 * 784,)),
         ),
+        "J is one number: ask how many weights W1 has, and how they are arranged.",
     ),
     "twice": Value(
         "b = a + a and c = b + b. What is ∂c/∂a?",
@@ -1448,16 +1539,14 @@ VALUES = {
             ("instalments are overwritten (=), or a + a is counted as one arrow: four paths lead from a to c.", 1),
             ("effects along a path multiply, 2 times 2; count the paths: four.", 3),
         ),
+        "Draw b = a + a with two arrows and c = b + b with two, and count the paths from a to c.",
     ),
     "kept-tanh": Value(
         "The source's network with tanh, trained with λ > 0. Which of z, h and o does a VJP of backward read?",
         'a set of names, such as {"x", "y"}',
         frozenset({"h", "o"}),
-        (
-            ("tanh's slope is 1 − h², so its VJP reads h; after forward nobody asks for z.", "z"),
-            ("tanh's VJP reads it for the slope, and the VJP of W2 multiplies by it.", "h"),
-            ("the loss's VJP needs o − y.", "o"),
-        ),
+        (("tanh's slope is a function of its value, so after forward nobody asks for its argument.", "z"),),
+        "Go through backward line by line, from the loss to W1, and ask of each VJP what it computes with.",
     ),
 }
 
