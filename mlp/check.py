@@ -122,20 +122,20 @@ class GradientReport(Mapping[str, float]):
         lines = []
         for name, error in self.errors.items():
             verdict, (count, size) = self.verdicts[name], self.checked[name]
-            if verdict == "not measured":
-                lines.append(f"{name}: NOT MEASURED" + (f", but for {count} entries of gradient 0" if count else ""))
-            else:
+            if verdict != "not measured":
                 said = "ok" if verdict == "right" else f"WRONG at {self.worst[name]}"
                 lines.append(f"{name}: relative error {error:.1e} over {count} of {size} entries, {said}")
-            for reason, missed in self.reasons[name].items():
-                lines.append(f"{name}: {missed} of {size} entries not measured, {reason}")
+            elif count:
+                lines.append(f"{name}: {count} of {size} entries are 0, and J does not depend on them")
+            mark = "NOT MEASURED" if verdict == "not measured" else "not measured"
+            lines += [f"{name}: {n} of {size} entries {mark}: {reason}" for reason, n in self.reasons[name].items()]
         for name, distance in self.rounding.items():
             if distance <= ROUNDING:
                 lines.append(f"{name}: in float32, off by {distance:.1e} of the largest gradient, ok")
             elif distance > ROUNDING:
                 lines.append(f"{name}: in float32, off by {distance:.1e} of the largest gradient, WRONG")
             else:
-                lines.append(f"{name}: in float32, NOT MEASURED, rounding alone moves the gradient too far")
+                lines.append(f"{name}: in float32, NOT MEASURED: rounding alone moves the gradient too far")
         for c in self.corners:
             where = f"{c.parameter}[{', '.join(map(str, c.index))}]"
             left, right, gradient = (f"{slope + 0.0:.4g}" for slope in (c.left, c.right, c.gradient))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 from itertools import product
+from subprocess import run
 
 import numpy as np
 import pytest
@@ -13,8 +17,9 @@ from hypothesis import given
 from mlp import Equation, Graph, Variable, check_gradients, check_vjp, network
 from mlp.check import GradientReport, step_errors
 from mlp.examples import diamond, running_example
-from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Op
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Op, Vjp
 from tests.cases import OWN_TABLE, SEEDS, examples, one_hot, random_graph, random_network, random_values, small_values
+from tests.planted import ENTRIES, PLACES, network_at, said, survey, table
 from tests.test_ops import ATTRS, RULES, inputs_of, scaled
 
 Values = dict[str, Array]
@@ -44,7 +49,7 @@ def test_no_network_is_called_wrong(dtype: str, seed: int) -> None:
     values = random_values(graph, seed, scale=float(10.0 ** rng.integers(-3, 4)))
     values |= {name: (rng.choice([0.1, 1, 3]) * values[name]).astype(dtype) for name in graph.parameters}
     report = check_gradients(graph, values, max_entries=10, seed=seed)
-    assert report.ok, str(report)
+    assert said(report) != "wrong", str(report)
 
 
 @examples(40)
@@ -255,7 +260,7 @@ def test_a_report_reads_as_lines() -> None:
         ({"step": -1e-5}, ValueError, "step: expected a finite number > 0, received -1e-05"),
         ({"step": np.nan}, ValueError, "step: expected a finite number > 0, received nan"),
         ({"step": "small"}, TypeError, "step: expected a finite number > 0, received 'small'"),
-        ({"step": 1e-30}, ValueError, r"step: expected enough to change a weight of 1, received 1e-30"),
+        ({"step": 1e-30}, ValueError, r"step: too small; 1 \+ step == 1 in float64, received 1e-30; 1e-05 is"),
         ({"tolerance": 0}, ValueError, "tolerance: expected a finite number > 0, received 0"),
         ({"tolerance": np.nan}, ValueError, "tolerance: expected a finite number > 0, received nan"),
         ({"max_entries": 0}, ValueError, "max_entries: expected a whole number ≥ 1, received 0"),
@@ -394,14 +399,204 @@ def test_a_wrong_relu_is_found_beside_its_corner() -> None:
     assert not check_gradients(wrong, values).ok
 
 
-def test_what_cannot_be_measured_is_said() -> None:
+# --- what could not be measured is no agreement ---------------------------------------------------------------------
+
+
+SURVEYED = range(180)  # `python -m tests.planted 1000` looks at more, and prints the counts
+
+
+def test_no_planted_mistake_is_called_right_and_no_right_rule_wrong() -> None:
+    counts, entries, false = survey(SURVEYED)
+    print(f"\n{table(counts, entries)}")
+    assert not false, "\n\n".join(false)
+    verdicts = {kind: Counter() for kind, _, _ in counts}
+    for (kind, _, verdict), count in counts.items():
+        verdicts[kind][verdict] += count
+    assert len(verdicts) == 4
+    assert verdicts["right rules"]["right"] > 0.8 * len(SURVEYED)
+    assert all(verdicts[kind]["wrong"] > 0.9 * verdicts[kind].total() for kind in verdicts if kind != "right rules")
+
+
+def test_of_an_ordinary_network_nearly_everything_is_measured() -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(0, 240, len(PLACES)):
+        place, graph, values = network_at(seed)
+        assert place == "ordinary"
+        report = check_gradients(graph, values, max_entries=ENTRIES)
+        counts["measured"] += sum(count for count, _ in report.checked.values())
+        counts["not"] += sum(report.unmeasured.values())
+    assert counts["not"] < 0.01 * counts["measured"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("factor", [3.0, 1.001])
+@pytest.mark.parametrize("z", [1e-3, 1e-6, 1e-9, 1e-12, 1e-15, -1e-9, -1e-15])
+def test_a_rule_is_judged_however_near_a_corner_is(z: float, factor: float, dtype: str) -> None:
+    """A nudge to the other side would see the mean of two slopes: nudges stay on the side where z is."""
+    plain = network([3, 4, 2], weight_decay=0.0, dtype=dtype)
+    values = plain.init(0) | {"x": np.ones((3, 1), dtype), "y": np.zeros((2, 1), dtype)}
+    values["W1"][:] = z / 3
+    values["W2"] *= 1e3
+    report = check_gradients(plain, values)
+    assert report.ok, str(report)
+    assert report.checked == {"W1": (12, 12), "W2": (8, 8)}
+    wrong = check_gradients(with_rule(plain, "relu", factor), values)
+    if z > 0:
+        assert wrong.verdicts["W1"] == "wrong"
+        assert wrong["W1"] == pytest.approx(1 - 1 / factor, rel=1e-3)
+    else:  # of a dead unit, the gradient is 0 whatever the factor
+        assert wrong.ok
+
+
+def with_rule(graph: Graph, name: str, factor: float) -> Graph:
+    """The graph with one rule that is a factor off."""
+    table = dict(OPS) | {name: scaled(OPS[name], 0, factor)}
+    return Graph(graph.variables.values(), graph.equations, graph.objective, graph.output, table)
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_through_thirty_sigmoid_layers_nothing_arrives_and_nothing_is_agreed(factor: float) -> None:
+    graph = with_rule(network([8] * 31, 4, "sigmoid", weight_decay=0.0), "sigmoid", factor)
+    values = random_values(graph)
+    values["x"][0] = 0  # entries of gradient 0, on which J surely does not depend, make no parameter right
+    report = check_gradients(graph, values, max_entries=64)
+    assert not report.ok
+    assert report.verdicts["W1"] == "not measured"
+    assert np.isnan(report["W1"])
+    assert report.checked["W1"] == (8, 64)
+    assert report.unmeasured["W1"] == 56
+    assert "W1: 8 of 64 entries are 0, and J does not depend on them" in str(report)
+    assert "W1: 56 of 64 entries NOT MEASURED: too small beside J" in str(report)
+    assert report.verdicts["W30"] == "right"  # the last layer has no sigmoid
+
+
+def test_a_gradient_of_zero_where_j_moves_too_little_to_be_seen_is_not_agreed() -> None:
+    graph = with_rule(network([8] * 31, 4, "sigmoid", weight_decay=0.0), "sigmoid", 0.0)
+    report = check_gradients(graph, random_values(graph), max_entries=8)
+    assert report.verdicts["W1"] == "not measured"
+    assert report.verdicts["W29"] == "wrong"
+
+
+def test_dead_units_are_right() -> None:
+    graph = network([3, 4, 2], batch=5, weight_decay=0.0, bias=True)
+    values = random_values(graph)
+    values["b1"][:] = -100
+    report = check_gradients(graph, values)
+    assert report.ok, str(report)
+    assert report["W1"] == 0
+    assert report.checked["W1"] == (12, 12)
+
+
+def around(w: float, size: float) -> tuple[Graph, Values]:
+    """J over one weight with a corner at ±size, left and right of w = 0."""
+    one = [Variable("w", (1, 1), role="parameter"), Variable("A", (2, 1)), Variable("B", (2, 1))]
+    equations = [
+        Equation("matmul", ("A", "w"), "a"),
+        Equation("add", ("a", "B"), "z"),
+        Equation("relu", ("z",), "h"),
+        Equation("squared_error", ("h", "y"), "J"),
+    ]
+    given = {"A": np.array([[1.0], [-1.0]]), "B": np.full((2, 1), size), "y": np.array([[2.0], [1.0]])}
+    return Graph([*one, Variable("y", (2, 1), role="target")], equations), {"w": np.array([[w]]), **given}
+
+
+@pytest.mark.parametrize(("size", "why"), [(1e-13, "too small beside J"), (1e-16, "every nudge crosses a corner")])
+def test_between_two_corners_the_report_says_why(size: float, why: str) -> None:
+    graph, values = around(0.0, size)
+    for factor in (1.0, 1.001):
+        report = check_gradients(with_rule(graph, "relu", factor), values)
+        assert not report.ok
+        assert report.verdicts == {"w": "not measured"}
+        assert str(report) == f"w: 1 of 1 entries NOT MEASURED: {why}"
+
+
+def test_between_two_corners_that_are_a_little_apart_there_is_room() -> None:
+    graph, values = around(0.0, 1e-8)
+    assert check_gradients(graph, values).ok
+    assert check_gradients(with_rule(graph, "relu", 1.001), values).verdicts == {"w": "wrong"}
+
+
+def test_what_is_too_small_beside_j_is_said() -> None:
     graph = Graph(
         [Variable("a", (), role="parameter"), Variable("b", (), role="parameter")],
         [Equation("l2", ("a",), "p", {"weight_decay": 1}), Equation("add", ("p", "b"), "J")],
     )
     report = check_gradients(graph, {"a": np.array(1e-9), "b": np.array(1e12)})
-    assert report.unmeasured["a"] == 1
-    assert "too small beside J to be measured" in str(report)
+    assert report.verdicts == {"a": "not measured", "b": "right"}
+    assert not report.ok
+    assert str(report).startswith("a: 1 of 1 entries NOT MEASURED: too small beside J\nb: relative error ")
+
+
+def test_where_j_overflows_beside_an_entry_that_is_said() -> None:
+    graph = Graph(
+        [Variable("a", (), role="parameter")],
+        [Equation("l2", ("a",), "J", {"weight_decay": 1})],
+    )
+    report = check_gradients(graph, {"a": np.array(1.8961503816218e154)})  # its square is just below what there is
+    assert str(report) == "a: 1 of 1 entries NOT MEASURED: J overflows beside it"
+
+
+@pytest.mark.parametrize("w", [0.0, 1e-9, 1e-5])
+def test_a_corner_that_its_operator_does_not_confess_is_no_mistake(w: float) -> None:
+    """An absolute value, as readers write it: without the flag."""
+
+    def absolute(out: Array, z: Array) -> None:
+        np.abs(z, out=out)
+
+    def absolute_vjp(out: Array, delta: Array, z: Array) -> None:
+        np.sign(z, out=out)
+        np.multiply(out, delta, out=out)
+
+    op = replace(OPS["identity"], name="abs", forward=absolute, vjps=(Vjp(absolute_vjp, lambda delta, z: "", (0,)),))
+    graph = Graph(
+        [Variable("w", (1, 1), role="parameter"), Variable("c", (1, 1)), Variable("y", (1, 1), role="target")],
+        [
+            Equation("abs", ("w",), "h"),
+            Equation("matmul", ("c", "h"), "o"),
+            Equation("squared_error", ("o", "y"), "J"),
+        ],
+        table=dict(OPS) | {"abs": op},
+    )
+    values = {"w": np.array([[w]]), "c": np.array([[1.0]]), "y": np.array([[3.0]])}
+    assert check_gradients(graph, values).verdicts["w"] != "wrong"
+    assert check_gradients(graph, values | {"w": np.array([[0.5]])}).ok
+
+
+def test_float32_that_rounds_to_the_other_side_of_a_corner_is_not_called_wrong() -> None:
+    called: Counter[str] = Counter()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        graph = network([30, 4, 2], batch=3, weight_decay=0.0, dtype="float32")
+        values = random_values(graph, seed)
+        x = values["x"].astype("float64")
+        for row in values["W1"]:  # as near to a right angle with an example as float32 can say
+            row[:] -= (x[:, 0] * (row @ x[:, 0]) / (x[:, 0] @ x[:, 0])).astype("float32")
+        values["y"] += 100 * rng.standard_normal(values["y"].shape).astype("float32")
+        report = check_gradients(graph, values, max_entries=5)
+        called[said(report)] += 1
+        assert said(report) != "wrong", str(report)
+        if "NaN" in repr(dict(report.rounding)) or np.isnan(list(report.rounding.values())).any():
+            assert "in float32, NOT MEASURED: rounding alone moves the gradient too far" in str(report)
+    assert called["not measured"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_report_prints_on_any_console(encoding: str) -> None:
+    code = """
+import numpy as np, mlp
+graph, values = mlp.examples.running_example()
+values["W1"][3] = [-2, 1, 0]  # a corner, with negative slopes
+report = mlp.check_gradients(graph, values)
+assert "-" in str(report).partition("corner")[2]
+print(report)
+graph = mlp.network([3, 4, 2], dtype="float32")
+print(mlp.check_gradients(graph, graph.init(0) | {"x": np.ones((3, 1), "f4"), "y": np.ones((2, 1), "f4")}))
+deep = mlp.network([8] * 31, activation="sigmoid")
+print(mlp.check_gradients(deep, deep.init(0) | {"x": np.ones((8, 1)), "y": np.ones((8, 1))}, max_entries=2))
+"""
+    done = run([sys.executable, "-c", code], env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    assert done.stdout.isascii()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
