@@ -3,10 +3,12 @@
 Shapes: a column is an example, so ``x`` is (d, n), ``W1`` is (m, d) and ``z = W1 @ x`` is (m, n).
 """
 
+import sys as _sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mlp.engine import Trace, predict, trace, value_and_grad
+from mlp.extras import missing as _missing
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
 from mlp.prepared import Run, prepare
@@ -85,18 +87,22 @@ def __getattr__(name: str) -> Any:
 
 
 def _imported(module: str, name: str) -> Any:
-    """Import a module; where a package that it needs is not installed, say which extra brings it."""
+    """Import a module; where a package that it needs is not installed, say which extra brings it.
+
+    What looks around, such as `help`, `hasattr` and Tab, minds no AttributeError, and no other error will do. Of
+    ``from mlp import Stepper`` an AttributeError would say nothing but "cannot import name": there it is as for any
+    module that is not found.
+    """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         extra = module.split(".")[1]
         if extra not in ("draw", "plots", "views"):
             raise
-        package = str(error.name).partition(".")[0]
-        missing = f"mlp.{name} needs the package {package!r}, which is not installed"
-        raise ModuleNotFoundError(
-            f"{missing}: install mlp with 'pip install \".[{extra}]\"'", name=error.name
-        ) from None
+        said = _missing(f"mlp.{name}", extra, error)
+        if _sys._getframe(2).f_code.co_name == "_handle_fromlist":  # of Python's own import
+            raise ModuleNotFoundError(said, name=error.name) from None
+        raise AttributeError(said) from error
 
 
 def __dir__() -> list[str]:

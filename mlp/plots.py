@@ -8,15 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-
 from mlp.checkpoint import Chain
+from mlp.extras import extra
 from mlp.inputs import counted, listed
 from mlp.memory import KINDS, Event, Timeline
 from mlp.steps import Lifetime, Schedule, Step
 from mlp.text import bytes_text
+
+with extra("plots"):
+    from matplotlib.axes import Axes
+    from matplotlib.patches import Patch, Rectangle
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 # The colours of the book (book/matplotlibrc); also when a plot is made elsewhere.
 FORWARD, NEUTRAL, BACKWARD, INK = "#005FB8", "#5F6670", "#B23A00", "#1F2328"

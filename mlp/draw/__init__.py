@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from mlp.draw import labels
-from mlp.draw import svg as _svg
+from mlp.extras import extra
 from mlp.graph import Graph
+
+with extra("draw"):
+    from mlp.draw import labels
+    from mlp.draw import svg as _svg
 
 if TYPE_CHECKING:
     from mlp.draw.dot import Digraph

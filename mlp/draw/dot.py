@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import graphviz
-
 from mlp.draw import labels
 from mlp.draw.layout import full
 from mlp.draw.svg import LIGHT, Lit
+from mlp.extras import extra
 from mlp.graph import Graph
+
+with extra("draw"):
+    import graphviz
 
 if TYPE_CHECKING:
     from mlp.steps import Step
