@@ -79,23 +79,19 @@ function readAnswer({ shape }, text) {
 function reasonFor({ answer, wrong, tolerance, shape, other }, received) {
   const fits = (wanted) => wanted.length === received.length && wanted.every((number, k) => Math.abs(number - received[k]) <= Math.max(tolerance, 1e-12) * Math.abs(number));
   if (fits(answer)) return "";
-  const how = shape ? sizesApart(answer, received) : `${exactText(received[0])} ${numbersApart(answer[0], received[0])}.`;
-  return wrong.find(([value]) => fits(value))?.[1] ?? [how, other].filter(Boolean).join(" ");
+  const how = () => (shape ? sizesApart(answer, received) : numbersApart(answer[0], received[0]));
+  return wrong.find(([value]) => fits(value))?.[1] ?? [how(), other].filter(Boolean).join(" ");
+}
+
+function numbersApart(answer, received) {
+  return `${exactText(received)} ${received === -answer ? "has the wrong sign" : `is too ${received < answer ? "small" : "large"}`}.`;
 }
 
 function sizesApart(answer, received) {
-  const written = `(${received.join(", ")})`;
-  if (answer.length !== received.length) return `${written} is ${SHAPES_BY_AXES[received.length] ?? "an array of more axes"}; it should be ${SHAPES_BY_AXES[answer.length]}.`;
   const [rows, columns] = answer.map((size, k) => size === received[k]);
-  if (rows === columns) return `${written}: neither the rows nor the columns are right.`;
-  return `${written}: the ${rows ? "rows" : "columns"} are right, the ${rows ? "columns" : "rows"} are not.`;
-}
-
-const SHAPES_BY_AXES = ["a single number, ()", "a row of numbers without columns", "a matrix, (rows, columns)"];
-
-function numbersApart(answer, received) {
-  if (received === -answer) return "has the wrong sign";
-  return `is too ${received < answer ? "small" : "large"}`;
+  const wrong = `the ${rows ? "columns" : columns ? "rows" : "rows and the columns"} are not right`;
+  const axes = answer.length ? "it should have rows and columns" : "it should be a single number, ()";
+  return `(${received.join(", ")}): ${answer.length === received.length ? wrong : axes}.`;
 }
 
 // --- choices ---------------------------------------------------------------------------------------------------------
