@@ -7,6 +7,7 @@ import html
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -1012,6 +1013,65 @@ def test_the_hessian_product_is_close_to_the_real_one() -> None:
         a, w, v = args["gradient"].a, args["w"], args["v"]
         exact = 3 * w**2 * v + a * (a * v).sum()
         assert np.abs(exercise.expected(**args)["Hv"] - exact).max() < 1e-3 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("shorter", [1, 2, 10, 1e3])
+def test_a_difference_that_is_more_exact_is_right(shorter: float) -> None:
+    """A smaller nudge, and one that takes a larger one's error away; but none that is off by a thousandth."""
+
+    def product_(gradient: Any, w: Any, v: Any, eps: float) -> Any:
+        eps = eps / shorter
+        return (gradient(w + eps * v) - gradient(w - eps * v)) / (2 * eps)
+
+    def slopes(J: Any, W: Any, eps: float) -> Any:
+        wide, narrow = (differences(J, W, eps / (shorter * k)) for k in (1, 2))
+        return (4 * narrow - wide) / 3
+
+    assert check("hessian-vector", product_).ok
+    assert check("differences", slopes).ok
+    assert not check("hessian-vector", lambda *args: 1.001 * product_(*args)).ok
+    assert not check("differences", lambda *args: 1.001 * slopes(*args)).ok
+    assert not check("hessian-vector", lambda gradient, w, v, eps: product_(gradient, w, v, 10 * shorter * eps)).ok
+
+
+def test_a_hessian_product_takes_the_multiplications_of_four_gradients() -> None:
+    """As the solution says: in matrix products, whatever the sizes."""
+    real: list[int] = []
+
+    def counted(rule: Answer) -> Answer:
+        def run(out: Any, one: Any, other: Any) -> None:
+            rule(out, one, other)
+            terms = one.size * other.size * out.size
+            real.append(round(terms**0.5) * (4 if np.iscomplexobj(one) and np.iscomplexobj(other) else 1))
+
+        return run
+
+    row = mlp.ops.OPS["matmul"]
+    vjps = tuple(replace(vjp, rule=counted(vjp.rule)) for vjp in row.vjps if vjp)
+    table = {**mlp.ops.OPS, "matmul": replace(row, forward=counted(row.forward), vjps=vjps)}
+    for widths, n in (([3, 4, 2], 5), ([6, 9, 7, 8, 3], 4), ([30, 5], 11)):
+        plain = mlp.network(widths, n, "tanh")
+        graph = mlp.Graph(plain.variables.values(), plain.equations, table=table)
+        rng = np.random.default_rng(0)
+        values = {name: rng.standard_normal(graph.variables[name].shape) for name in graph.given}
+        mlp.value_and_grad(graph, values)
+        gradient = sum(real)
+        real.clear()
+        mlp.hvp(graph, values, {"W1": values["W1"]})
+        assert sum(real) == 4 * gradient > 0
+        real.clear()
+
+
+def test_an_empty_set_is_no_answer_and_gives_nothing_away() -> None:
+    for empty in (set(), [], ()):
+        report = check("kept-tanh", empty)
+        assert not report.ok and "nothing is chosen yet: choose among h, o, z" in told(report)
+        assert "missing" not in told(report)
+    for answer in ({"z"}, {"o"}, {"h"}, {"z", "o"}):
+        missing = {"h", "o"} - answer
+        report = check("kept-tanh", answer)
+        assert f"{len(missing)} of 2" in told(report)
+        assert not any(re.search(rf"\b{name}\b (is|are) missing", told(report)) for name in missing)
 
 
 def test_a_slope_that_is_wrong_by_a_thousandth_fails() -> None:

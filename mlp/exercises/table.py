@@ -344,9 +344,7 @@ OUTERS: Choices = (
         lambda delta, before: _sum(delta) @ _sum(before).T / delta.shape[1],
     ),
 )
-DOWNHILL = (
-    "all of it has the wrong sign: the gradient points uphill, and the step −η∂J/∂W is the next chapter's business."
-)
+DOWNHILL = "all of it has the wrong sign: a gradient points uphill; the minus belongs to the step, −η∂J/∂W."
 
 
 def _downhill(expected: Callable[..., Parts]) -> Mistake:

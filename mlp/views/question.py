@@ -81,7 +81,8 @@ class Question(Island):
         answers : mapping of str to float
             The right number for each label.
         wrong : mapping, optional
-            For a label, wrong numbers and what to say of each: ``{"J": {2.5: "That is L alone: add s."}}``.
+            For a label, wrong numbers and what to say of each: ``{"J": {2.5: "That is L alone: add s."}}``. With the
+            key ``...``, a hint for any other, which is told besides whether it is too large or too small.
         unit : str
             What stands behind the field.
         tolerance : float
@@ -96,8 +97,9 @@ class Question(Island):
         margin = non_negative(tolerance, "tolerance")
         fields = []
         for label, answer in _labelled(answers, "answers").items():
-            told = [([_number(value, label)], words) for value, words in _wrong_of(wrong, label).items()]
-            fields.append(_field(label, [_number(answer, label)], told, margin) | {"unit": unit})
+            named, hint = _wrong_of(wrong, label)
+            told = [([_number(value, label)], words) for value, words in named.items()]
+            fields.append(_field(label, [_number(answer, label)], told, margin, hint) | {"unit": unit})
         _known_labels(wrong, answers)
         return cls(ask, {"kind": "fields", "fields": fields}, right=right, name=name)
 
@@ -120,7 +122,8 @@ class Question(Island):
         answers : mapping of str to tuple
             The right shape for each label.
         wrong : mapping, optional
-            For a label, wrong shapes and what to say of each. That a shape is transposed is said without it.
+            For a label, wrong shapes and what to say of each, as for `numbers`. That a shape is transposed is said
+            without it, and of any other shape what is wrong with it.
         right, name : str
             As for the class.
 
@@ -130,9 +133,10 @@ class Question(Island):
         """
         fields = []
         for label, answer in _labelled(answers, "answers").items():
-            told = [(_shape(shape, label), words) for shape, words in _wrong_of(wrong, label).items()]
+            named, hint = _wrong_of(wrong, label)
+            told = [(_shape(shape, label), words) for shape, words in named.items()]
             told += _transposed(_shape(answer, label))
-            fields.append(_field(label, _shape(answer, label), told, 0.0) | {"shape": True})
+            fields.append(_field(label, _shape(answer, label), told, 0.0, hint) | {"shape": True})
         _known_labels(wrong, answers)
         return cls(ask, {"kind": "fields", "fields": fields}, right=right, name=name)
 
@@ -164,7 +168,9 @@ class Question(Island):
     def several(
         cls, ask: str, options: Mapping[str, str], answers: Iterable[str], *, right: str = "", name: str = "question"
     ) -> "Question":
-        """Ask which of several apply: any number of them, none too.
+        """Ask which of several apply: at least one of them.
+
+        To tick nothing is no answer. A first wrong one is told how many are wrong, a later one a reason besides.
 
         Parameters
         ----------
@@ -173,7 +179,7 @@ class Question(Island):
         options : mapping of str to str
             What can be ticked, and why it applies or does not: said when the reader is wrong about it.
         answers : iterable of str
-            Those that apply.
+            Those that apply. If none does, give an option "none of these", and that as the answer.
         right, name : str
             As for the class.
 
@@ -184,6 +190,10 @@ class Question(Island):
         if isinstance(answers, str) or not isinstance(answers, Iterable):
             raise TypeError(f"answers: expected a list of those that apply, received {answers!r}")
         chosen = set(answers)
+        if not chosen:
+            raise ValueError(
+                "answers: expected at least one that applies, received none: add an option 'none of these'"
+            )
         for answer in chosen:
             one_of(answer, options, "answers")
         return cls(ask, _options(options, chosen, several=True), right=right, name=name)
@@ -193,6 +203,8 @@ class Question(Island):
         cls, ask: str, graph: Graph, names: Sequence[str] = (), *, right: str = "", name: str = "question"
     ) -> "Question":
         """Ask which values must be kept for backward; the answer and the reasons come from the graph's schedule.
+
+        A graph of which nothing is kept has an option "none of these".
 
         Parameters
         ----------
@@ -215,6 +227,9 @@ class Question(Island):
             one_of(variable, graph.variables, "names")
         options = {unicode_name(n): _kept_words(graph, n, readers.get(n, [])) for n in names}
         answers = [unicode_name(n) for n in names if n in readers]
+        if not answers:
+            answers = ["none of these"]
+            options["none of these"] = "No step of backward reads any of them."
         return cls.several(ask, options, answers, right=right, name=name)
 
     @classmethod
@@ -289,7 +304,9 @@ class Question(Island):
         """What can be chosen, filled in or moved, in words."""
         told = self._told
         if told["kind"] == "fields":
-            words = "a shape, (rows, columns)" if told["fields"][0].get("shape") else "a number"
+            words = (
+                "a shape, (rows, columns), or () for a single number" if told["fields"][0].get("shape") else "a number"
+            )
             return [f"{f['label']}: {words}{', in ' + f['unit'] if f.get('unit') else ''}" for f in told["fields"]]
         if told["kind"] == "order":
             return [told["steps"][k] for k in told["start"]]
@@ -313,11 +330,16 @@ def _labelled(parts: Any, what: str) -> dict[str, Any]:
     return dict(parts)
 
 
-def _wrong_of(wrong: Mapping[str, Mapping[Any, str]] | None, label: str) -> Mapping[Any, str]:
+def _wrong_of(wrong: Mapping[str, Mapping[Any, str]] | None, label: str) -> tuple[dict[Any, str], str]:
+    """The words for each wrong answer to a label, and those for any other."""
     told = wrong or {}
     if not isinstance(told, Mapping) or not isinstance(told.get(label, {}), Mapping):
         raise TypeError(f"wrong: expected words for each wrong answer, by label, received {wrong!r}")
-    return told.get(label, {})
+    named = dict(told.get(label, {}))
+    hint = named.pop(..., "")
+    if not isinstance(hint, str):
+        raise TypeError(f"wrong: {label}: expected words for any other answer, received {hint!r}")
+    return named, hint
 
 
 def _known_labels(wrong: Mapping[str, Any] | None, answers: Mapping[str, Any]) -> None:
@@ -337,7 +359,9 @@ def _shape(value: Any, label: str) -> list[float]:
     return [int(size) for size in value]
 
 
-def _field(label: str, answer: list[float], wrong: list[tuple[list[float], str]], tolerance: float) -> dict[str, Any]:
+def _field(
+    label: str, answer: list[float], wrong: list[tuple[list[float], str]], tolerance: float, hint: str
+) -> dict[str, Any]:
     margin = [tolerance * abs(number) for number in answer]
     for value, words in wrong:
         close = len(value) == len(answer) and all(
@@ -347,13 +371,17 @@ def _field(label: str, answer: list[float], wrong: list[tuple[list[float], str]]
             raise ValueError(f"wrong: {label}: {value} is the right answer, within its tolerance")
         if not isinstance(words, str) or not words:
             raise TypeError(f"wrong: {label}: expected words for {value}, received {words!r}")
-    return {"label": label, "answer": answer, "wrong": [list(pair) for pair in wrong], "tolerance": tolerance}
+    field = {"label": label, "answer": answer, "wrong": [list(pair) for pair in wrong], "tolerance": tolerance}
+    return field | ({"other": hint} if hint else {})
 
 
 def _transposed(shape: list[float]) -> list[tuple[list[float], str]]:
     """What is said of a shape turned round, or flattened."""
     if len(shape) != 2:
-        return [([1, 1], "That is a matrix with one entry; here it is a single number, of shape ().")]
+        return [
+            ([1, 1], "That is a matrix with one entry; here it is a single number, of shape ()."),
+            ([1], "That is a row with one entry; here it is a single number, of shape ()."),
+        ]
     found = [([shape[0] * shape[1]], "That is as many numbers, in a row; here everything has rows and columns.")]
     if shape[0] != shape[1]:
         found.append((shape[::-1], "That is transposed: a column is an example, a row of W is a unit."))

@@ -132,7 +132,15 @@ def test_a_square_shape_is_not_called_transposed() -> None:
         (lambda: Question.choice("?", {"a": "x", "b": "y"}, "c"), "answer: expected one of a, b, received 'c'"),
         (lambda: Question.choice("?", {"a": "", "b": ""}, "a"), "options: 'b': expected a reason"),
         (lambda: Question.several("?", {"a": "x", "b": ""}, ["a"]), "options: 'b': expected a reason"),
-        (lambda: Question.several("?", {"a": 3}, []), "options: 'a': expected words, received 3"),
+        (lambda: Question.several("?", {"a": 3}, ["a"]), "options: 'a': expected words, received 3"),
+        (
+            lambda: Question.several("?", {"a": "x"}, []),
+            "expected at least one that applies, received none: add an opt",
+        ),
+        (
+            lambda: Question.numbers("?", {"J": 1}, {"J": {...: 3}}),
+            "J: expected words for any other answer, received 3",
+        ),
         (lambda: Question.kept("?", GRAPH, ["q"]), "names: expected one of"),
         (lambda: Question.order("?", {"a": [], "b": []}), "expected a step that needs another"),
         (lambda: Question.order("?", {"a": ["b"], "b": ["a"]}), "received a circle among a, b"),
@@ -153,4 +161,20 @@ def test_a_graph_without_backward_keeps_nothing() -> None:
     graph = Graph([Variable("c", (2, 1)), Variable("d", (2, 1))], [Equation("add", ("c", "d"), "e")])
     with pytest.raises(ValueError, match="objective"):
         mlp.schedule(graph) and mlp.value_and_grad(graph, {})
-    assert not any(option["right"] for option in told(Question.kept("Which?", graph))["options"])
+    options = told(Question.kept("Which?", graph))["options"]
+    assert [option["label"] for option in options if option["right"]] == ["none of these"]
+
+
+def test_what_is_advised_where_none_applies_works() -> None:
+    """The way out that the refusal names."""
+    options = told(Question.several("?", {"a": "x", "none of these": "y"}, ["none of these"]))["options"]
+    assert [option["right"] for option in options] == [False, True]
+
+
+def test_a_hint_for_any_other_answer_is_no_wrong_number() -> None:
+    field = told(Question.numbers("?", {"J": 1}, {"J": {2: "No.", ...: "Add s."}}))["fields"][0]
+    assert field["wrong"] == [[[2], "No."]] and field["other"] == "Add s."
+
+
+def test_the_words_say_how_a_scalar_is_written() -> None:
+    assert "- L: a shape, (rows, columns), or () for a single number" in Question.shapes("?", {"L": ()}).text()

@@ -337,15 +337,58 @@ function sizeMap(caption, { shape: [height, width], data }) {
 
 // --- fields ----------------------------------------------------------------------------------------------------------
 
-/** A number as people write it, or the reason why it is none. Where it is to be whole, commas are for thousands. */
+/**
+ * A number as people write it, or the reason why it is none: with a decimal comma, groups of three digits, as a fraction, a
+ * product, a power. A comma that may be either is asked about; where the number is to be whole, it groups digits.
+ */
 function readNumber(text, isWhole = false) {
-  const isGrouped = isWhole && /^\s*[+−–-]?\d{1,3}([,\s]\d{3})+\s*$/.test(text);
-  const plain = (isGrouped ? text.replace(/[,\s]/g, "") : text.trim()).replace(/[−–]/g, "-").replace(/^([^.]*),([^,.]*)$/, "$1.$2");
-  if (!plain) return { reason: "The field is empty: write a number." };
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain)) return { reason: `“${text.trim().slice(0, 30)}” is no number.` };
-  const number = Number(plain);
-  if (!Number.isFinite(number)) return { reason: `${plain.slice(0, 30)} is too large: no float64 holds it.` };
-  return { number: number + 0 };
+  const written = `“${text.trim().slice(0, 30)}”`;
+  if (!text.trim()) return { reason: "The field is empty: write a number." };
+  if (text.length > 200) return { reason: `${written} is too long for a number.` }; // and its brackets for a recursion
+  const tokens = plainSum(text).match(/(\d[\d.,]*|[.,]\d+)(e[+-]?\d+)?|\S/gi);
+  const take = (signs) => tokens.length && signs.includes(tokens[0]) && tokens.shift();
+  const chain = (part, signs, join) => {
+    let value = part();
+    for (let sign = take(signs); sign; sign = take(signs)) value = join(sign, value, part());
+    return value;
+  };
+  const sum = () => chain(product, "+-", (sign, a, b) => (sign === "+" ? a + b : a - b));
+  const product = () => chain(signed, "*/", (sign, a, b) => (sign === "*" ? a * b : a / b));
+  const signed = () => (take("-") ? -signed() : take("+") ? signed() : power());
+  const power = () => {
+    const base = take("(") ? [sum(), tokens.length && take(")") !== ")" && refuse("is no number")][0] : digits(tokens.shift() ?? "");
+    return take("^") ? base ** signed() : base;
+  };
+  const digits = (token) => {
+    const [, plain, exponent = ""] = /^([\d.,]+)(e.+)?$/i.exec(token) ?? [];
+    if (!plain) refuse("is no number");
+    const isOneGroup = /^[1-9]\d{0,2},\d{3}$/.test(plain);
+    if (isOneGroup && !isWhole) refuse(`may be ${plain.replace(",", "")} or ${plain.replace(",", ".")}: write it without a comma`);
+    const mark = isOneGroup || BY_COMMAS.test(plain) ? "," : BY_POINTS.test(plain) ? "." : null;
+    const point = (mark ? plain.replaceAll(mark, "") : plain).replace(",", ".");
+    if (Number.isNaN(Number(point))) refuse("is no number");
+    return Number(point + exponent);
+  };
+  const refuse = (why) => {
+    throw new SyntaxError(`${written} ${why}.`);
+  };
+  try {
+    const number = sum();
+    if (tokens.length || Number.isNaN(number)) refuse("is no number");
+    return Number.isFinite(number) ? { number: number + 0 } : { reason: `${written} is too large: no float64 holds it.` };
+  } catch ({ message }) {
+    return { reason: message };
+  }
+}
+
+const BY_COMMAS = /^[1-9]\d{0,2}((,\d{3}){2,}|(,\d{3})+\.\d*)$/; // which group digits: 1,000,000 or 1,000.5
+const BY_POINTS = /^[1-9]\d{0,2}((\.\d{3}){2,}|(\.\d{3})+,\d*)$/;
+
+/** A sum as it is written, with the signs of a programmer: 10⁻³ as 10^(-3), ½ as (1/2), 8 × 64 as 8*64, 1 000 as 1000. */
+function plainSum(text) {
+  const digits = text.replace(/[⁻⁰¹²³⁴-⁹]+/g, "^($&)").replace(/[¼-¾]/g, "($&)").normalize("NFKC");
+  const signs = digits.replace(/[−–]/g, "-").replace(/[×·⋅]/g, "*").replace(/[⁄÷]/g, "/").replace(/\*\*/g, "^");
+  return signs.replace(/(\d)\s*x\s*(?=\d)/gi, "$1*").replace(/(\d)[ '’_](?=\d{3}(?!\d))/g, "$1");
 }
 
 /** A number as text that reads back to the same number. */

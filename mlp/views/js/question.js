@@ -3,17 +3,24 @@
  * what is said of each wrong answer, comes with the data; all of it is text, never markup.
  */
 
-/** The kinds of questions, each (told, changed, say) → what is shown, and a judge: reasons, or what is missing. */
+/**
+ * The kinds of questions, each (told, changed, say) → what is shown, and a judge: what is missing, or the reasons why it
+ * is wrong. With `wrong`, words for how much is, the reasons would give the answer away: the first try is told these words
+ * only, each later one a reason besides.
+ */
 const ASKED = { __proto__: null, fields: fieldsOf, choices: choicesOf, order: orderOf };
 
 VIEWS.question = (model, place, told) => {
   const verdict = element("div", { class: "mlp-answered", role: "status", "aria-live": "polite" });
   const status = liveRegion();
   const part = ASKED[told.kind](told, () => verdict.replaceChildren(), (text) => write(status, text));
+  let tries = 0;
   const judge = (event) => {
     event.preventDefault();
-    const { missing, reasons = [] } = part.judge();
-    const ok = !missing && !reasons.length;
+    const { missing, wrong, reasons: all = [] } = part.judge();
+    const ok = !missing && !all.length;
+    if (!ok && !missing) tries += 1;
+    const reasons = wrong && !ok ? [wrong, ...all.slice(0, Math.min(tries - 1, 1))] : all;
     const words = missing ? [element("p", {}, missing)] : ok ? rightOf(told) : wrongOf(reasons);
     verdict.replaceChildren(element("div", { class: missing ? "" : ok ? "mlp-right" : "mlp-not-yet" }, ...words));
     if (missing) return;
@@ -42,7 +49,7 @@ function fieldsOf({ fields }, changed) {
   const rows = fields.map((field) => {
     const id = uniqueId("answer");
     const input = element("input", { id, type: "text", inputmode: field.shape ? null : "decimal", autocomplete: "off", spellcheck: "false", oninput: changed });
-    const hint = field.shape ? "rows, columns" : field.unit;
+    const hint = field.shape ? "(rows, columns), or () for a single number" : field.unit;
     const label = element("label", { for: id }, field.label, hint ? unseen(`, ${hint}`) : null);
     const unit = hint ? element("span", { class: "mlp-hint", "aria-hidden": "true" }, hint) : null;
     return { field, input, element: element("div", { class: "mlp-setting" }, label, input, unit) };
@@ -59,20 +66,32 @@ function fieldsOf({ fields }, changed) {
 
 /** What was written as a list of numbers, or the problem with it. */
 function readAnswer({ shape }, text) {
-  if (shape) {
-    const sizes = text.match(/\d+/g) ?? [];
-    if (!sizes.length && !/^\s*\(\s*\)\s*$/.test(text)) return { problem: "Write a shape such as (5, 2), or () for a single number." };
-    return { answer: sizes.map(Number) };
+  if (!shape) {
+    const { number, reason } = readNumber(text);
+    return reason ? { problem: reason } : { answer: [number] };
   }
-  const { number, reason } = readNumber(text, true); // 262,144
-  return reason ? { problem: reason } : { answer: [number] };
+  const inside = /^\s*([([]?)\s*(\d+(?:\s*[\s,;×x*]\s*\d+)*)?\s*,?\s*[)\]]?\s*$/.exec(text);
+  if (!inside || !(inside[1] || inside[2])) return { problem: "Write a shape such as (5, 2), or () for a single number." };
+  return { answer: (inside[2]?.match(/\d+/g) ?? []).map(Number) };
 }
 
 /** Why an answer is wrong; nothing if it is right. */
-function reasonFor({ answer, wrong, tolerance, shape }, received) {
+function reasonFor({ answer, wrong, tolerance, shape, other }, received) {
   const fits = (wanted) => wanted.length === received.length && wanted.every((number, k) => Math.abs(number - received[k]) <= Math.max(tolerance, 1e-12) * Math.abs(number));
   if (fits(answer)) return "";
-  return wrong.find(([value]) => fits(value))?.[1] ?? `${shape ? `(${received.join(", ")})` : exactText(received[0])} is not it.`;
+  const how = () => (shape ? sizesApart(answer, received) : numbersApart(answer[0], received[0]));
+  return wrong.find(([value]) => fits(value))?.[1] ?? [how(), other].filter(Boolean).join(" ");
+}
+
+function numbersApart(answer, received) {
+  return `${exactText(received)} ${received === -answer ? "has the wrong sign" : `is too ${received < answer ? "small" : "large"}`}.`;
+}
+
+function sizesApart(answer, received) {
+  const [rows, columns] = answer.map((size, k) => size === received[k]);
+  const wrong = `the ${rows ? "columns" : columns ? "rows" : "rows and the columns"} are not right`;
+  const axes = answer.length ? "it should have rows and columns" : "it should be a single number, ()";
+  return `(${received.join(", ")}): ${answer.length === received.length ? wrong : axes}.`;
 }
 
 // --- choices ---------------------------------------------------------------------------------------------------------
@@ -84,9 +103,10 @@ function choicesOf({ options, several }, changed) {
     return { option, input, element: element("label", { class: "mlp-option" }, input, element("span", {}, option.label)) };
   });
   const judge = () => {
-    if (!several && !rows.some(({ input }) => input.checked)) return { missing: "Choose one first." };
-    const wrong = rows.filter(({ option, input }) => (several || input.checked) && input.checked !== option.right);
-    return { reasons: wrong.map(({ option }) => option.why) };
+    if (!rows.some(({ input }) => input.checked)) return { missing: several ? "Choose first: tick what applies." : "Choose one first." };
+    const found = rows.filter(({ option, input }) => (several || input.checked) && input.checked !== option.right);
+    const wrong = several && `${found.length} of the ${rows.length} ${found.length === 1 ? "is" : "are"} wrong: ticked and should not be, or the other way round.`;
+    return { wrong, reasons: found.map(({ option }) => option.why) };
   };
   return { element: element("div", {}, ...rows.map((row) => row.element)), judge };
 }
@@ -119,11 +139,12 @@ function orderOf({ steps, needs, start }, changed, say) {
     order.forEach(({ controls }, k) => controls.forEach((control, side) => switchOff(control, k === (side ? order.length - 1 : 0))));
   };
   const judge = () => {
+    if (order.every(({ k }, at) => k === start[at])) return { missing: "Move the steps first." };
     const early = order.flatMap(({ k, label }, at) => {
       const late = needs[k].filter((other) => order.findIndex((step) => step.k === other) > at);
       return late.length ? [`${label} is computed from ${enumerated(late.map((other) => steps[other]))}, which ${late.length > 1 ? "come" : "comes"} later here.`] : [];
     });
-    return { reasons: early.slice(0, 1) };
+    return { wrong: `${early.length} of the ${order.length} steps ${early.length === 1 ? "comes" : "come"} too early.`, reasons: early };
   };
   draw();
   return { element: list, judge };
