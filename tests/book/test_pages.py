@@ -150,6 +150,32 @@ def test_the_summary_sheet_is_one_page_of_paper(book: Path, browser: Browser, pa
     assert (seen["hidden"], seen["small"], seen["other"]) == ([], [], [])
 
 
+# Where every sign of the formulas and graphs is, from the left edge of its formula or graph.
+SIGNS = """() => [...document.querySelectorAll("article :is(mjx-container, figure.mlp-graph svg)")].map(whole => {
+  const left = whole.getBoundingClientRect().left;
+  return [...whole.querySelectorAll("mjx-c, path, text")].map(e => Math.round(e.getBoundingClientRect().left - left));
+})"""
+
+
+@pytest.mark.parametrize("name", ["book/forward", "book/graph"])
+def test_formulas_are_left_to_right_in_any_page(book: Path, browser: Browser, name: str) -> None:
+    visit = open_page(browser, (book / f"{name}.html").as_uri(), name, "light")
+    before = visit.page.evaluate(SIGNS)
+    assert len(before) > 20 and sum(map(len, before)) > 200
+    visit.page.evaluate("document.documentElement.dir = 'rtl'")
+    visit.page.wait_for_timeout(200)
+    after = visit.page.evaluate(SIGNS)
+    code = visit.page.locator("article pre").first
+    assert code.evaluate("e => getComputedStyle(e).direction") == "ltr"
+    visit.page.close()
+    off = [
+        k
+        for k, (here, there) in enumerate(zip(before, after, strict=True))
+        if max(map(abs, map(int.__sub__, here, there)), default=0) > 1
+    ]
+    assert off == []
+
+
 def test_the_first_page_leads_into_the_book(book: Path, browser: Browser) -> None:
     page = browser.new_page()
     page.goto((book / "index.html").as_uri(), wait_until="commit")

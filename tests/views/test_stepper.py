@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from importlib.resources import files
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,10 +15,14 @@ import traitlets
 
 import mlp
 from mlp.examples import diamond, running_example
+from mlp.graph import Graph
+from mlp.networks import network
+from mlp.ops import ACTIVATIONS, LOSSES, Array
 from mlp.text import number
 from mlp.views import bundle
+from mlp.views.explore import numbers_for
 from mlp.views.state import stops
-from mlp.views.stepper import Stepper
+from mlp.views.stepper import RATES, Stepper, falling_rate
 from tests.views.shipped import mlpbook
 
 
@@ -191,3 +196,61 @@ def test_a_name_that_no_stop_has_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ValueError, match=r"step: expected one of z, h, o, L, s, J, back-J, .*received 'dJ-dx'"):
         Stepper(*running_example(), step="dJ-dx")
     assert Stepper(*running_example(), step="back-J").step == 6
+
+
+def heights(graph: Graph, values: dict[str, Array], rate: float) -> list[float]:
+    """J before and after each of ten updates; infinity where one leads beyond all numbers."""
+    found = []
+    for _ in range(11):
+        try:
+            J, gradients = mlp.value_and_grad(graph, values)
+        except (FloatingPointError, ValueError):
+            return [*found, float("inf")]
+        found.append(J)
+        values = values | {
+            name: values[name] - values[name].dtype.type(rate) * slope for name, slope in gradients.items()
+        }
+    return found
+
+
+def falls(found: list[float], dtype: str) -> bool:
+    room = 8 * float(np.finfo(dtype).eps)
+    return all(after <= before + room * abs(before) for before, after in pairwise(found))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_walk_begins_at_a_rate_at_which_j_falls(seed: int) -> None:
+    """For any network: the largest of the rates that are tried, and at 0.01 itself wherever that is one."""
+    rng = np.random.default_rng(seed)
+    dtype = str(rng.choice(["float64", "float32"]))
+    depth, width = int(rng.integers(1, 7)), int(rng.integers(1, 9))
+    graph = network(
+        [3, *[width] * (depth - 1), 2],
+        batch=int(rng.integers(1, 6)),
+        activation=str(rng.choice(ACTIVATIONS)),
+        loss=str(rng.choice(LOSSES)),
+        weight_decay=0.1,
+        bias=bool(rng.integers(2)),
+        dtype=dtype,
+    )
+    values = {name: array.astype(dtype) for name, array in numbers_for(graph).items()}
+    rate = json.loads(Stepper(graph, values).state)["lr"]
+    assert rate == falling_rate(graph, values) and rate in RATES
+    assert falls(heights(graph, values, rate), dtype)
+    larger = RATES[: RATES.index(rate)]
+    assert not any(falls(heights(graph, values, other), dtype) for other in larger)
+
+
+def test_the_running_example_walks_at_a_hundredth() -> None:
+    assert json.loads(Stepper(*running_example()).state)["lr"] == 0.01
+    assert json.loads(Stepper(*diamond()).state)["lr"] == 0.01
+    assert json.loads(Stepper(*running_example(), lr=0.05).state)["lr"] == 0.05
+    found = heights(*running_example(), 0.01)
+    assert found[:2] == pytest.approx([3.5, 2.5496], rel=1e-4) and falls(found, "float64")
+    assert not falls(heights(*running_example(), 0.05), "float64")  # as it used to be
+
+
+def test_where_j_cannot_fall_the_usual_rate_stays() -> None:
+    graph, values = running_example()
+    nothing = values | {name: np.zeros_like(values[name]) for name in ("W1", "W2", "y")}
+    assert falling_rate(graph, nothing) == 0.01

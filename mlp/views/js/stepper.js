@@ -661,8 +661,8 @@ function doubtText({ graph, values, lr, result, parameters }, J) {
   const told = ` The right gradient would take it to ${format(to(right, lr), 5)}. That ${J} falls in one step proves nothing`;
   for (let size = lr * length(result), k = 0; k < 30; size /= 2, k++) {
     const [best, own] = [right, result].map((pass) => to(pass, size / length(pass)));
-    const [toBest, toOwn] = [best, own].map((J) => format(J, 5));
-    if (best < own && toBest !== toOwn) return `${told}: of steps ${format(size, 2)} long, the right one takes ${J} to ${toBest}, this one to ${toOwn}.`;
+    const digits = [5, 7, 9].find((count) => format(best, count) !== format(own, count));
+    if (best < own && digits) return `${told}: of steps ${format(size, 2)} long, the right one takes ${J} to ${format(best, digits)}, this one to ${format(own, digits)}.`;
   }
   return `${told}.`;
 }
