@@ -141,7 +141,8 @@ def matmul_shape(W: Shape, x: Shape) -> Shape:
     if len(W) != 2 or len(x) != 2:
         raise ValueError(f"expected two matrices, received shapes {W} and {x}")
     if W[1] != x[0]:
-        raise ValueError(f"expected the second factor to have as many rows as {W} has columns, received {x}")
+        rows = f"{W[1]} row{'s' * (W[1] != 1)}"
+        raise ValueError(f"expected the second factor to have {rows}, as {W} has columns, received {x}")
     return W[0], x[1]
 
 

@@ -288,7 +288,7 @@ def test_a_step_lights_what_it_uses() -> None:
         assert len(with_class(root, "mlp-edge", "mlp-current")) == len(edges)
         assert bool(with_class(root, "mlp-written", "mlp-final")) == (step.variable in step.final)
         title = root.find(f"{SVG}title").text
-        assert title.startswith(f"Step {step.index + 1}, {step.phase}: ")
+        assert title.startswith(f"Step {step.index}, {step.phase}: ")
         assert root.find(f"{SVG}desc").text.startswith(title)
         parsed = pygraphviz.AGraph(string=draw.to_digraph(graph, step).source)
         bold = {str(n) for n in parsed.nodes() if n.attr["penwidth"] == "4"}

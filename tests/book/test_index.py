@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
@@ -47,6 +48,31 @@ def test_the_reader_commits_slides_nudges_and_goes_backward(visit: Visit) -> Non
     assert view.get_by_role("slider").get_attribute("aria-label") == "Slide W⁽²⁾ row 2, column 1"
     visit.page.get_by_role("slider").press("ArrowRight")
     assert view.locator(".mlp-objective").inner_text() != f"J = {number(J)}"
+
+
+def test_in_the_corner_too_the_page_says_what_the_view_says(visit: Visit) -> None:
+    """The text sends the reader there: nothing in it may be false then."""
+    view = visit.page.locator(".mlp-one-weight")
+    prose = re.sub(r"\s+", " ", visit.page.locator("article").inner_text())
+    assert "Choose row 4, column 3 of" in prose and "slide it to 2. Reset brings" in prose
+    view.get_by_role("radio", name=re.compile("^W⁽¹⁾ row 4, column 3:")).click()
+    view.locator(".mlp-mover .mlp-setting input").fill("2")
+    assert view.locator(".mlp-words").inner_text().startswith("A corner: J has two slopes here")
+    view.get_by_role("button", name="Nudge every weight").click()
+    visit.page.wait_for_function("() => document.querySelector('.mlp-passes strong').textContent === '40'")
+    view.get_by_role("button", name="One backward pass").click()
+    verdict = view.locator(".mlp-verdict").inner_text()
+    graph, values = mlp.examples.running_example()
+    values["W1"][3, 2] = 2
+    _, gradients = mlp.value_and_grad(graph, values)
+    assert "agree on 17 of 20 slopes" in verdict and "At 3 weights J has a corner" in verdict
+    steepest = max(gradients, key=lambda name: float(np.abs(gradients[name]).max()))
+    row, column = np.unravel_index(int(np.abs(gradients[steepest]).argmax()), gradients[steepest].shape)
+    assert f"row {row + 1}, column {column + 1}: {number(gradients[steepest][row, column])}." in verdict
+    # What is said of all weights, and of the steepest, is said of the book's numbers.
+    for claim in ("it agrees with nudging for all 20 weights", "framed at first has the steepest slope"):
+        before = prose.split(claim)[0].rsplit(". ", 1)[-1].rsplit("? ", 1)[-1]
+        assert "ith the book's numbers" in before, claim
 
 
 def test_the_prose_says_what_the_view_says(visit: Visit) -> None:
