@@ -220,34 +220,33 @@ def _rounding(
     graph: Graph, values: Mapping[str, Array], own: Mapping[str, Array], rng: np.random.Generator
 ) -> dict[str, float]:
     """How far float32 gradients are from those in float64; NaN where as much comes of rounding the values alone."""
-    kinked = _kinked(graph)
-    run = prepare(graph.with_dtype("float64"), keep=kinked)
-    double = {name: np.array(values[name], "float64", order="C") for name in graph.given}
-    _, exact = run(double)
-    exact = {name: gradient.copy() for name, gradient in exact.items()}
+    double = graph.with_dtype("float64")
+    given = {name: np.array(values[name], "float64") for name in graph.given}
+    _, exact = value_and_grad(double, given)
     largest = max((float(np.abs(gradient).max()) for gradient in exact.values()), default=0.0) or 1.0
-    distances = {name: float(np.abs(own[name] - gradient).max()) / largest for name, gradient in exact.items()}
+
+    def apart(others: Mapping[str, Array]) -> dict[str, float]:
+        return {name: float(np.abs(others[name] - gradient).max()) / largest for name, gradient in exact.items()}
+
+    distances = apart(own)
     if all(distance <= ROUNDING for distance in distances.values()):
         return distances
-    sides = [np.sign(run[name]) for name in kinked]
-    single = prepare(graph, keep=kinked)
-    single({name: np.array(values[name], order="C") for name in graph.given})
-    is_across = any((np.sign(single[name]) != side).any() for name, side in zip(kinked, sides, strict=True))
+    # Is it the rule, or what float32 does to any numbers? It may round to the other side of a corner, or to 0.
+    wide, narrow = trace(double, given), trace(graph, values)
+    is_across = any((np.sign(wide[name]) != np.sign(narrow[name])).any() for name in _kinked(graph))
+    arrays = (wide[step.writes[0]] for step in wide if step.final)
+    is_lost = any(((array != 0) & (np.abs(array) < np.finfo(np.float32).tiny)).any() for array in arrays)
+    if is_across or is_lost:
+        return {name: nan if distance > ROUNDING else distance for name, distance in distances.items()}
     fixed = {e.inputs[k] for e in graph.equations for k in graph.table[e.op].requires}
     amplified = dict.fromkeys(exact, 0.0)
     for _ in range(3):
-        half_a_digit = np.finfo(np.float32).eps / 2
-        moved = {
-            name: array if name in fixed else array * (1 + half_a_digit * rng.uniform(-1, 1, array.shape))
-            for name, array in double.items()
-        }
-        _, other = run({name: np.asarray(array) for name, array in moved.items()})
-        for name, gradient in exact.items():
-            amplified[name] = max(amplified[name], float(np.abs(other[name] - gradient).max()) / largest)
-    return {
-        name: nan if distance > ROUNDING and (is_across or distance <= AMPLIFIED * amplified[name]) else distance
-        for name, distance in distances.items()
-    }
+        half_a_digit = {name: np.finfo(np.float32).eps / 2 * rng.uniform(-1, 1, a.shape) for name, a in given.items()}
+        moved = {name: a if name in fixed else np.asarray(a * (1 + half_a_digit[name])) for name, a in given.items()}
+        for name, distance in apart(value_and_grad(double, moved)[1]).items():
+            amplified[name] = max(amplified[name], distance)
+    is_rounding = {name: ROUNDING < distance <= AMPLIFIED * amplified[name] for name, distance in distances.items()}
+    return {name: nan if is_rounding[name] else distance for name, distance in distances.items()}
 
 
 def _kinked(graph: Graph) -> tuple[str, ...]:
