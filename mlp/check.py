@@ -17,7 +17,7 @@ from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import OPS, Array, Op
 from mlp.prepared import prepare
-from mlp.tangents import jvp
+from mlp.tangents import EPSILON, jvp
 from mlp.values import is_finite
 
 STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends with J
@@ -440,7 +440,8 @@ def step_errors(
 ) -> list[float]:
     """The error of the centred difference at one entry, for each size of nudge: the U-shaped curve.
 
-    Large nudges bend with J, small ones lose digits in the subtraction.
+    Large nudges bend with J, small ones lose digits in the subtraction. One that crosses a corner finds the mean of two
+    slopes. Nothing is made of the errors here: what counts as right is said by `check_gradients`.
 
     Parameters
     ----------
@@ -522,7 +523,7 @@ def check_vjp(
     op : Op or str
         A row of the rule table, or its name.
     inputs : sequence of ndarray
-        float64; away from corners by more than the nudge.
+        float64; away from corners by several times the nudge.
     argnum : int
         Which input.
     attrs : mapping of str to float, optional
@@ -535,12 +536,15 @@ def check_vjp(
     Returns
     -------
     float
-        The difference of the two numbers, as a part of the larger.
+        The difference of the two numbers, as a part of the larger. NaN where nothing can be measured: the nudge crosses
+        a corner, or what it does is lost in rounding, as where tanh is flat. NaN passes no test such as ``< 1e-6``.
 
     Raises
     ------
     TypeError, ValueError
         For an operator, inputs, argument number or attributes that do not fit.
+    FloatingPointError
+        For a rule that does not write finite numbers into all of its result.
     """
     if not isinstance(op, Op):
         one_of(op, tuple(OPS), "op")
@@ -581,19 +585,38 @@ def check_vjp(
     out = evaluate(op, inputs, **numbers)
     delta = np.asarray(rng.standard_normal(out.shape))
     back = pull_back(op, inputs, out, delta, argnum, **numbers)
-    moved = (inputs[argnum] + sign * step * direction for sign in (1, -1))
+    moved = [inputs[argnum] + sign * step * direction for sign in (1, -1)]
     above, below = (evaluate(op, [*inputs[:argnum], array, *inputs[argnum + 1 :]], **numbers) for array in moved)
+    for array, what in ((above, "forward rule"), (below, "forward rule"), (back, f"rule {argnum}")):
+        if not is_finite(array):
+            raise FloatingPointError(f"{op.name}: expected its {what} to write finite numbers, received inf or NaN")
     by_differences = float(np.sum(delta * (above - below)) / (2 * step))
     by_rule = float(np.sum(back * direction))
-    if not isfinite(by_rule):
-        raise FloatingPointError(f"{op.name}: expected its rule {argnum} to write finite numbers, received {by_rule}")
+    if op.corner and argnum == 0 and (np.sign(moved[0]) != np.sign(moved[1])).any():
+        return nan
+    if by_rule == by_differences == 0:
+        return 0.0 if _is_flat(op, inputs, argnum, direction, numbers) else nan
+    rounding = float(np.finfo(np.float64).eps * np.sum(np.abs(delta * above)) / step)
+    if DOUBT * rounding > SHARP * max(abs(by_rule), abs(by_differences)):
+        return nan
     return _relative(by_rule, by_differences)
+
+
+def _is_flat(op: Op, inputs: Sequence[Array], argnum: int, direction: Array, numbers: Mapping[str, float]) -> bool:
+    """Whether nothing of a tangent arrives, as on one side of relu; where tanh is 1 to the last bit, something does."""
+    tangent = [1j * EPSILON * direction if k == argnum else 0j for k in range(len(inputs))]
+    try:
+        out = evaluate(op, [array + moving for array, moving in zip(inputs, tangent, strict=True)], **numbers)
+    except TypeError:  # a rule that takes no complex numbers
+        return False
+    return not out.imag.any()
 
 
 def jacobian(graph: Graph, values: Mapping[str, Array], output: str, source: str) -> Array:
     """The full Jacobian of one equation, which nobody forms: a row for each output, found from its VJPs.
 
-    Row k is what the VJPs make of a cotangent that is 1 at entry k and 0 elsewhere.
+    Row k is what the VJPs make of a cotangent that is 1 at entry k and 0 elsewhere. At a corner it has the slope that
+    the rule chooses, φ'(0) = 0.
 
     Parameters
     ----------
@@ -615,6 +638,8 @@ def jacobian(graph: Graph, values: Mapping[str, Array], output: str, source: str
     TypeError, ValueError
         For values that do not fit, an output that no equation defines, a source that the equation does not read or has
         no derivative with respect to.
+    FloatingPointError
+        For a rule that does not write finite numbers.
     """
     recorded = trace(graph, values)
     equation = graph.maker(output)
@@ -633,4 +658,7 @@ def jacobian(graph: Graph, values: Mapping[str, Array], output: str, source: str
             delta = np.zeros(out.shape, graph.dtype)
             delta.reshape(-1)[k] = 1
             row += pull_back(op, inputs, out, delta, argnum, **equation.attrs).reshape(-1)
+        if not is_finite(rows):
+            what = f"rule {argnum} of '{equation}'"
+            raise FloatingPointError(f"{source}: expected finite numbers, received inf or NaN from {what}")
     return rows

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from mlp import Equation, Graph, Variable, check_gradients, check_vjp, network
+from mlp import Equation, Graph, Variable, check_gradients, check_vjp, jacobian, network
 from mlp.check import GradientReport, step_errors
 from mlp.examples import diamond, running_example
 from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Op, Vjp
@@ -625,3 +625,45 @@ def test_a_vjp_is_not_checked_at_what_is_no_number(bad: float) -> None:
 def test_a_vjp_is_checked_at_any_size(op: str, size: float) -> None:
     attrs = {"weight_decay": 0.1} if op == "l2" else {}
     assert check_vjp(op, [size * np.arange(1.0, 7).reshape(2, 3)], 0, attrs) < 1e-6
+
+
+# --- one rule: what cannot be measured is NaN -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+@pytest.mark.parametrize(("name", "z"), [("tanh", 25.0), ("sigmoid", 45.0), ("gelu", -9.0), ("relu", 1e-6)])
+def test_a_rule_is_not_measured_where_rounding_or_a_corner_hides_what_it_does(
+    name: str, z: float, factor: float
+) -> None:
+    rule = scaled(OPS[name], 0, factor)
+    assert np.isnan(check_vjp(rule, [np.full((2, 3), z)], 0))
+    error = check_vjp(rule, [np.full((2, 3), 0.5)], 0)
+    assert error == pytest.approx(1 - 1 / factor, abs=1e-6)
+
+
+def test_a_rule_that_is_0_where_the_operator_is_flat_is_right() -> None:
+    assert check_vjp("relu", [np.full((2, 3), -1.0)], 0) == 0
+    assert check_vjp("l2", [np.ones((2, 3))], 0, {"weight_decay": 0}) == 0
+
+
+def silent(*arrays: Array) -> None:
+    """Write nothing."""
+
+
+def test_a_rule_that_writes_nothing_is_told_by_name() -> None:
+    tanh = OPS["tanh"]
+    vjp = tanh.vjps[0]
+    assert vjp is not None
+    backward = replace(tanh, vjps=(replace(vjp, rule=silent),))
+    with pytest.raises(FloatingPointError, match="tanh: expected its rule 0 to write finite numbers"):
+        check_vjp(backward, [MATRIX], 0)
+    with pytest.raises(FloatingPointError, match="tanh: expected its forward rule to write finite numbers"):
+        check_vjp(replace(tanh, forward=silent), [MATRIX], 0)
+    graph = Graph(  # h leads nowhere, so no pass runs its rule
+        [Variable("w", (2, 3), role="parameter")],
+        [Equation("tanh", ("w",), "h"), Equation("l2", ("w",), "J", {"weight_decay": 1})],
+        objective="J",
+        table=dict(OPS) | {"tanh": backward},
+    )
+    with pytest.raises(FloatingPointError, match=r"w: expected finite numbers, received inf or NaN from rule 0 of"):
+        jacobian(graph, {"w": MATRIX}, "h", "w")
