@@ -17,7 +17,7 @@ from mlp.graph import Graph
 from mlp.inputs import generator, listed, non_negative, one_of, positive, positive_int
 from mlp.ops import OPS, Array, Op
 from mlp.prepared import prepare
-from mlp.tangents import jvp
+from mlp.tangents import EPSILON, jvp
 from mlp.values import is_finite
 
 STEP = 1e-5  # best for centred differences in float64: smaller loses digits in the subtraction, larger bends with J
@@ -220,34 +220,33 @@ def _rounding(
     graph: Graph, values: Mapping[str, Array], own: Mapping[str, Array], rng: np.random.Generator
 ) -> dict[str, float]:
     """How far float32 gradients are from those in float64; NaN where as much comes of rounding the values alone."""
-    kinked = _kinked(graph)
-    run = prepare(graph.with_dtype("float64"), keep=kinked)
-    double = {name: np.array(values[name], "float64", order="C") for name in graph.given}
-    _, exact = run(double)
-    exact = {name: gradient.copy() for name, gradient in exact.items()}
+    double = graph.with_dtype("float64")
+    given = {name: np.array(values[name], "float64") for name in graph.given}
+    _, exact = value_and_grad(double, given)
     largest = max((float(np.abs(gradient).max()) for gradient in exact.values()), default=0.0) or 1.0
-    distances = {name: float(np.abs(own[name] - gradient).max()) / largest for name, gradient in exact.items()}
+
+    def apart(others: Mapping[str, Array]) -> dict[str, float]:
+        return {name: float(np.abs(others[name] - gradient).max()) / largest for name, gradient in exact.items()}
+
+    distances = apart(own)
     if all(distance <= ROUNDING for distance in distances.values()):
         return distances
-    sides = [np.sign(run[name]) for name in kinked]
-    single = prepare(graph, keep=kinked)
-    single({name: np.array(values[name], order="C") for name in graph.given})
-    is_across = any((np.sign(single[name]) != side).any() for name, side in zip(kinked, sides, strict=True))
+    # Is it the rule, or what float32 does to any numbers? It may round to the other side of a corner, or to 0.
+    wide, narrow = trace(double, given), trace(graph, values)
+    is_across = any((np.sign(wide[name]) != np.sign(narrow[name])).any() for name in _kinked(graph))
+    arrays = (wide[step.writes[0]] for step in wide if step.final)
+    is_lost = any(((array != 0) & (np.abs(array) < np.finfo(np.float32).tiny)).any() for array in arrays)
+    if is_across or is_lost:
+        return {name: nan if distance > ROUNDING else distance for name, distance in distances.items()}
     fixed = {e.inputs[k] for e in graph.equations for k in graph.table[e.op].requires}
     amplified = dict.fromkeys(exact, 0.0)
     for _ in range(3):
-        half_a_digit = np.finfo(np.float32).eps / 2
-        moved = {
-            name: array if name in fixed else array * (1 + half_a_digit * rng.uniform(-1, 1, array.shape))
-            for name, array in double.items()
-        }
-        _, other = run({name: np.asarray(array) for name, array in moved.items()})
-        for name, gradient in exact.items():
-            amplified[name] = max(amplified[name], float(np.abs(other[name] - gradient).max()) / largest)
-    return {
-        name: nan if distance > ROUNDING and (is_across or distance <= AMPLIFIED * amplified[name]) else distance
-        for name, distance in distances.items()
-    }
+        half_a_digit = {name: np.finfo(np.float32).eps / 2 * rng.uniform(-1, 1, a.shape) for name, a in given.items()}
+        moved = {name: a if name in fixed else np.asarray(a * (1 + half_a_digit[name])) for name, a in given.items()}
+        for name, distance in apart(value_and_grad(double, moved)[1]).items():
+            amplified[name] = max(amplified[name], distance)
+    is_rounding = {name: ROUNDING < distance <= AMPLIFIED * amplified[name] for name, distance in distances.items()}
+    return {name: nan if is_rounding[name] else distance for name, distance in distances.items()}
 
 
 def _kinked(graph: Graph) -> tuple[str, ...]:
@@ -441,7 +440,8 @@ def step_errors(
 ) -> list[float]:
     """The error of the centred difference at one entry, for each size of nudge: the U-shaped curve.
 
-    Large nudges bend with J, small ones lose digits in the subtraction.
+    Large nudges bend with J, small ones lose digits in the subtraction. One that crosses a corner finds the mean of two
+    slopes. Nothing is made of the errors here: what counts as right is said by `check_gradients`.
 
     Parameters
     ----------
@@ -523,7 +523,7 @@ def check_vjp(
     op : Op or str
         A row of the rule table, or its name.
     inputs : sequence of ndarray
-        float64; away from corners by more than the nudge.
+        float64; away from corners by several times the nudge.
     argnum : int
         Which input.
     attrs : mapping of str to float, optional
@@ -536,12 +536,15 @@ def check_vjp(
     Returns
     -------
     float
-        The difference of the two numbers, as a part of the larger.
+        The difference of the two numbers, as a part of the larger. NaN where nothing can be measured: the nudge crosses
+        a corner, or what it does is lost in rounding, as where tanh is flat. NaN passes no test such as ``< 1e-6``.
 
     Raises
     ------
     TypeError, ValueError
         For an operator, inputs, argument number or attributes that do not fit.
+    FloatingPointError
+        For a rule that does not write finite numbers into all of its result.
     """
     if not isinstance(op, Op):
         one_of(op, tuple(OPS), "op")
@@ -582,19 +585,38 @@ def check_vjp(
     out = evaluate(op, inputs, **numbers)
     delta = np.asarray(rng.standard_normal(out.shape))
     back = pull_back(op, inputs, out, delta, argnum, **numbers)
-    moved = (inputs[argnum] + sign * step * direction for sign in (1, -1))
+    moved = [inputs[argnum] + sign * step * direction for sign in (1, -1)]
     above, below = (evaluate(op, [*inputs[:argnum], array, *inputs[argnum + 1 :]], **numbers) for array in moved)
+    for array, what in ((above, "forward rule"), (below, "forward rule"), (back, f"rule {argnum}")):
+        if not is_finite(array):
+            raise FloatingPointError(f"{op.name}: expected its {what} to write finite numbers, received inf or NaN")
     by_differences = float(np.sum(delta * (above - below)) / (2 * step))
     by_rule = float(np.sum(back * direction))
-    if not isfinite(by_rule):
-        raise FloatingPointError(f"{op.name}: expected its rule {argnum} to write finite numbers, received {by_rule}")
+    if op.corner and argnum == 0 and (np.sign(moved[0]) != np.sign(moved[1])).any():
+        return nan
+    if by_rule == by_differences == 0:
+        return 0.0 if _is_flat(op, inputs, argnum, direction, numbers) else nan
+    rounding = float(np.finfo(np.float64).eps * np.sum(np.abs(delta * above)) / step)
+    if DOUBT * rounding > SHARP * max(abs(by_rule), abs(by_differences)):
+        return nan
     return _relative(by_rule, by_differences)
+
+
+def _is_flat(op: Op, inputs: Sequence[Array], argnum: int, direction: Array, numbers: Mapping[str, float]) -> bool:
+    """Whether nothing of a tangent arrives, as on one side of relu; where tanh is 1 to the last bit, something does."""
+    tangent = [1j * EPSILON * direction if k == argnum else 0j for k in range(len(inputs))]
+    try:
+        out = evaluate(op, [array + moving for array, moving in zip(inputs, tangent, strict=True)], **numbers)
+    except TypeError:  # a rule that takes no complex numbers
+        return False
+    return not out.imag.any()
 
 
 def jacobian(graph: Graph, values: Mapping[str, Array], output: str, source: str) -> Array:
     """The full Jacobian of one equation, which nobody forms: a row for each output, found from its VJPs.
 
-    Row k is what the VJPs make of a cotangent that is 1 at entry k and 0 elsewhere.
+    Row k is what the VJPs make of a cotangent that is 1 at entry k and 0 elsewhere. At a corner it has the slope that
+    the rule chooses, φ'(0) = 0.
 
     Parameters
     ----------
@@ -616,6 +638,8 @@ def jacobian(graph: Graph, values: Mapping[str, Array], output: str, source: str
     TypeError, ValueError
         For values that do not fit, an output that no equation defines, a source that the equation does not read or has
         no derivative with respect to.
+    FloatingPointError
+        For a rule that does not write finite numbers.
     """
     recorded = trace(graph, values)
     equation = graph.maker(output)
@@ -634,4 +658,7 @@ def jacobian(graph: Graph, values: Mapping[str, Array], output: str, source: str
             delta = np.zeros(out.shape, graph.dtype)
             delta.reshape(-1)[k] = 1
             row += pull_back(op, inputs, out, delta, argnum, **equation.attrs).reshape(-1)
+        if not is_finite(rows):
+            what = f"rule {argnum} of '{equation}'"
+            raise FloatingPointError(f"{source}: expected finite numbers, received inf or NaN from {what}")
     return rows

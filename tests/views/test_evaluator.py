@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mlp.text import number
 from mlp.views.bundle import constants
 from mlp.views.curve import slopes
 from tests.cases import random_graph, random_network, random_values, small_values
+from tests.planted import network_at
 from tests.views.shipped import minified
 
 EVALUATOR = Path(__file__).parents[2] / "mlp" / "views" / "js" / "evaluator.js"
@@ -565,6 +567,55 @@ def test_corners_are_left_out_of_the_check(page: Page) -> None:
     assert found["checks"]["W1"]["reasons"] == {at_corner: 3} and found["checks"]["z"]["reasons"] == {at_corner: 1}
     assert found["checks"]["W1"]["measured"] == 9 and found["checks"]["W2"]["measured"] == 8
     assert found["checks"]["W2"]["reasons"] == {}
+
+
+@pytest.mark.parametrize("z", [1e-3, 1e-9, 1e-15, -1e-9, -1e-15])
+def test_a_mistake_is_found_however_near_a_corner_is(page: Page, z: float) -> None:
+    """All of z a hair beside its corner: every nudge of z or W1 goes across, and used to be left out."""
+    graph = network([3, 4, 2], weight_decay=0.0)
+    values = graph.init(0) | {"x": np.ones((3, 1)), "y": np.ones((2, 1)), "W1": np.full((4, 3), z / 3)}
+    found = evaluate(page, CHECK, graph, values, broken=None)
+    assert found["guilty"] is None
+    assert found["checks"]["W1"]["measured"] == 12 and found["checks"]["z"]["measured"] == 4
+    found = evaluate(page, CHECK, graph, values, broken="drop_phi")
+    assert found["guilty"] == ("z" if z < 0 else None)  # where z > 0, φ′ is 1
+
+
+@pytest.mark.parametrize("factor", [1, 1.01, 0])
+def test_what_j_hides_in_its_last_digits_is_not_measured(page: Page, factor: float) -> None:
+    graph = network([4] * 31, activation="sigmoid", weight_decay=0.0)
+    code = """
+        const result = run(graph, values);
+        const { shape, data } = result.cotangents.W1;
+        result.cotangents.W1 = { shape, data: data.map((entry) => factor * entry) };
+        return [...gradientChecks(graph, values, result)].at(-1);
+    """
+    found = evaluate(page, code, graph, random_values(graph), factor=factor)
+    assert not found["ok"]
+    assert found["guilty"] is None
+    assert found["checks"]["W1"]["verdict"] == "not measured"  # gradients of 1e-20
+    assert found["checks"]["W1"]["reasons"] == {"too small beside J": 16}
+    assert found["checks"]["W1"]["measured"] == 0
+    assert found["checks"]["W30"]["verdict"] == "right"
+
+
+def test_the_page_and_python_give_the_same_verdicts(page: Page) -> None:
+    """At the places of `tests.planted`, in float64; the page leaves out what is at a corner, Python looks beside it."""
+    seen: Counter[str] = Counter()
+    for seed in range(36):
+        place, graph, values = network_at(seed)
+        if place == "at corners" or len(graph.parameters) > 8:
+            continue
+        graph = graph.with_dtype("float64")
+        values = {name: array.astype("float64") for name, array in values.items()}
+        found = evaluate(page, CHECK, graph, values, broken=None)
+        report = check_gradients(graph, values)
+        for name, verdict in report.verdicts.items():
+            seen[verdict] += 1
+            seen["apart"] += found["checks"][name]["verdict"] != verdict
+            assert "wrong" not in (found["checks"][name]["verdict"], verdict)
+    assert seen["right"] and seen["not measured"]
+    assert seen["apart"] <= 0.05 * seen.total(), seen  # a digit of tanh or exp may tip one that is on the edge
 
 
 # --- the same network, changed --------------------------------------------------------------------------------------

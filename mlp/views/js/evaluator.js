@@ -500,9 +500,10 @@ function difference(graph, values, name, index) {
   const reach = STEP * Math.max(1, Math.abs(w));
   const [below, at, above] = [w - reach, w, w + reach].map((number) => nudged(graph, here, name, index, number));
   const corner = below.leaves || above.leaves;
-  const isClear = corner || (below.isBeside && above.isBeside);
-  const found = isClear ? null : [...SCALES, ...SMALLER].reduce((found, scale) => found ?? slopes(graph, here, name, index, at, scale * reach), null);
-  return { slope: found ? found.slope : slopeOf(below, above), left: slopeOf(below, at), right: slopeOf(at, above), corner, isClear };
+  const doubt = corner || (below.isBeside && above.isBeside) ? (Number.EPSILON * Math.abs(at.J)) / reach : Infinity;
+  const plain = { slope: slopeOf(below, above), doubt };
+  const found = Number.isFinite(doubt) ? plain : [...SCALES, ...SMALLER].reduce((found, scale) => found ?? slopes(graph, here, name, index, at, scale * reach), null);
+  return { ...(found ?? plain), left: slopeOf(below, at), right: slopeOf(at, above), corner };
 }
 
 /**
@@ -511,25 +512,17 @@ function difference(graph, values, name, index) {
  */
 function slopes(graph, here, name, index, at, h) {
   const to = (k) => nudged(graph, here, name, index, at.w + k * h);
-  if (at.w - h === at.w || at.w + h === at.w) return null;
-  const [up, down] = [[to(1), to(2)], [to(-1), to(-2)]];
-  const free = [up, down].filter((side) => side.every(({ isBeside }) => isBeside));
+  const sides = [1, -1].map((sign) => [to(sign), to(2 * sign), sign]);
+  const free = sides.filter(([near, far]) => near.isBeside && far.isBeside && near.w !== at.w);
   if (!free.length) return null;
-  const points = free.length === 2 ? [at, ...up, ...down] : [at, ...free[0], to(free[0] === up ? 4 : -4)];
-  if (!points.every(({ isBeside }) => isBeside)) return null;
-  let narrow, wide;
-  let bend = 0; // what is left of two slopes where no operator says that it has a corner
-  if (free.length === 2) {
-    [narrow, wide] = up.map((point, k) => slopeOf(down[k], point));
-    const [near, far] = up.map((point, k) => slopeOf(at, point) - slopeOf(down[k], at));
-    bend = Math.abs(2 * near - far) / 4;
-  } else {
-    const [one, two, four] = points.slice(1).map((point) => slopeOf(at, point));
-    [narrow, wide] = [2 * one - two, 2 * two - four];
-  }
-  const cost = free.length === 2 ? 1 : 4;
-  const rounding = (cost * Number.EPSILON * Math.max(...points.map(({ J }) => Math.abs(J)))) / h; // of the subtraction
-  return { slope: (4 * narrow - wide) / 3, doubt: Math.max(Math.abs(narrow - wide), rounding, bend), rounding, h };
+  const [[one, two, sign], other] = free;
+  const last = other ? other[1] : to(4 * sign);
+  if (!last.isBeside) return null;
+  const [narrow, wide, cost] = other
+    ? [slopeOf(other[0], one), slopeOf(last, two), 1]
+    : [2 * slopeOf(at, one) - slopeOf(at, two), 2 * slopeOf(at, two) - slopeOf(at, last), 4];
+  const rounding = (cost * Number.EPSILON * Math.max(...[at, one, two, last].map(({ J }) => Math.abs(J)))) / h; // of the subtraction
+  return { slope: (4 * narrow - wide) / 3, doubt: Math.max(Math.abs(narrow - wide), rounding), rounding, h };
 }
 
 /**
@@ -574,17 +567,15 @@ function* gradientChecks(graph, values, { cotangents, steps }) {
  * `isStill` says whether J may be taken not to depend on the entry where gradient and slope are 0.
  */
 function judge(graph, here, name, index, gradient, isStill = gradient === 0) {
-  const { slope, corner, isClear } = difference(graph, here, name, index);
+  const { slope, doubt, corner } = difference(graph, here, name, index);
   const as = (slope) => ({ error: relativeError(gradient, slope), slope, reason: "" });
+  const agrees = ({ slope, doubt }) => as(slope).error <= TOLERANCE && DOUBT * doubt <= SHARP * Math.abs(slope);
   if (corner) return { ...as(slope), reason: AT_CORNER };
-  if (!Number.isFinite(gradient)) return as(slope);
+  if (!Number.isFinite(gradient) || agrees({ slope, doubt }) || (gradient === 0 && slope === 0 && isStill)) return as(slope);
   const w = entryOf(here[name], index);
   const size = Math.max(1, Math.abs(w));
   const J = here[graph.objective].data[0];
-  const agrees = ({ slope, doubt }) => as(slope).error <= TOLERANCE && DOUBT * doubt <= SHARP * Math.abs(slope);
-  if (isClear && agrees({ slope, doubt: (Number.EPSILON * Math.abs(J)) / (STEP * size) })) return as(slope);
-  if (gradient === 0 && slope === 0 && isStill) return as(slope);
-  const at = { w, J, isBeside: true };
+  const at = { w, J };
   const apart = (found) => Math.abs(gradient - found.slope);
   let best = null;
   for (const scale of [...SCALES, ...SMALLER]) {
