@@ -15,6 +15,7 @@ from mlp.graph import Graph
 from mlp.inputs import counted, listed
 from mlp.ops import Array
 from mlp.steps import Plan, Schedule, Step, cotangent_name, objective_name, output_name, policy_name, schedule
+from mlp.text import printed
 from mlp.values import checked, is_finite
 
 
@@ -155,7 +156,7 @@ class Trace(Sequence[Step]):
             rule = step.equation.op if step.argnum is None else f"{step.equation.op}_vjp{step.argnum}"
             done = "" if step.final else "  not final"
             lines.append(f"{step.index:3d} {step.phase:8s} {target} {sign} {rule}({', '.join(step.reads)}){done}")
-        return "\n".join(lines)
+        return printed("\n".join(lines))
 
 
 def trace(graph: Graph, values: Mapping[str, Array], policy: str | Plan = "keep_all") -> Trace:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mlp.inputs import counted, generator, listed, non_negative, one_of, positive_int
 from mlp.ops import OPS, Op, Shape
+from mlp.text import printed
 
 DTYPES = ("float32", "float64")
 GIVEN = ("input", "target", "parameter")  # roles of variables whose values the caller brings
@@ -121,9 +122,9 @@ class Equation:
 
     def __str__(self) -> str:
         """``z = matmul(W1, x)``; of many inputs, the first and the last."""
-        inputs = self.inputs if len(self.inputs) <= 6 else (*self.inputs[:2], "…", self.inputs[-1])
+        inputs = self.inputs if len(self.inputs) <= 6 else (*self.inputs[:2], "...", self.inputs[-1])
         numbers = [f"{name}={value:g}" for name, value in self.attrs.items()]
-        return f"{self.output} = {self.op}({', '.join([*inputs, *numbers])})"
+        return printed(f"{self.output} = {self.op}({', '.join([*inputs, *numbers])})")
 
     def __hash__(self) -> int:
         """Agree with ``==``, which also compares the numbers."""

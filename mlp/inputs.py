@@ -13,7 +13,7 @@ import numpy as np
 def listed(names: Iterable[object], most: int = 10) -> str:
     """Names for a message: all of them, or the first few and how many more."""
     words = [str(name) for name in names]
-    return ", ".join(words[:most] + [f"… ({len(words) - most} more)"] * (len(words) > most)) or "none"
+    return ", ".join(words[:most] + [f"... ({len(words) - most} more)"] * (len(words) > most)) or "none"
 
 
 def counted(count: int, what: str, many: str | None = None) -> str:
@@ -34,9 +34,9 @@ def one_of(value: object, allowed: Iterable[str], what: str) -> None:
 def positive_int(value: object, what: str) -> int:
     """Check a count that must be a whole number ≥ 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{what}: expected a whole number ≥ 1, received {value!r}")
+        raise TypeError(f"{what}: expected a whole number >= 1, received {value!r}")
     if value < 1:
-        raise ValueError(f"{what}: expected a whole number ≥ 1, received {value}")
+        raise ValueError(f"{what}: expected a whole number >= 1, received {value}")
     return int(value)
 
 
@@ -50,9 +50,9 @@ def positive(value: object, what: str) -> float:
 
 def non_negative(value: object, what: str) -> float:
     """Check a finite number ≥ 0."""
-    number = finite(value, f"{what}: expected a finite number ≥ 0")
+    number = finite(value, f"{what}: expected a finite number >= 0")
     if number < 0:
-        raise ValueError(f"{what}: expected a finite number ≥ 0, received {value!r}")
+        raise ValueError(f"{what}: expected a finite number >= 0, received {value!r}")
     return number
 
 
@@ -76,5 +76,5 @@ def generator(seed: object) -> "np.random.Generator":
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed: expected an int or a numpy Generator, received {seed!r}")
     if seed < 0:
-        raise ValueError(f"seed: expected an int ≥ 0, received {seed}")
+        raise ValueError(f"seed: expected an int >= 0, received {seed}")
     return np.random.default_rng(int(seed))

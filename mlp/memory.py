@@ -19,7 +19,7 @@ from mlp.ops import Array
 from mlp.optimizers import OPTIMIZERS, Optimizer
 from mlp.prepared import places, prepare
 from mlp.steps import Plan, Schedule, Step, cotangent_name, policy_name, schedule
-from mlp.text import bytes_text
+from mlp.text import bytes_text, printed
 from mlp.values import checked
 
 #: The kinds of arrays that are counted apart.
@@ -122,7 +122,7 @@ class Timeline:
         """One line."""
         event = self.peak_event
         where = f"step {event.index}, {event.phase}, {event.what}"
-        return f"<Timeline: {self.policy}, peak {bytes_text(self.peak)} at {where}>"
+        return printed(f"<Timeline: {self.policy}, peak {bytes_text(self.peak)} at {where}>")
 
     def __str__(self) -> str:
         """A line an event: the step, what it writes, and the bytes by kind."""
@@ -131,7 +131,7 @@ class Timeline:
             counts = "".join(f"{count:12,}" for count in (*event.bytes.values(), event.total))
             mark = "  peak" if event is self.peak_event else ""
             lines.append(f"{event.index:4d} {event.phase:8} {event.what:12}{counts}{mark}")
-        return "\n".join(lines)
+        return printed("\n".join(lines))
 
 
 def predict(graph: Graph, policy: str | Plan = "residuals", optimizer: str | None = None) -> Timeline:

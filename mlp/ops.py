@@ -381,7 +381,7 @@ def not_one_hot(y: Array) -> str | None:
     if good.all():
         return None
     column = int(np.argmin(good))
-    entries = ", ".join(f"{entry:g}" for entry in y[:6, column]) + (", …" if y.shape[0] > 6 else "")
+    entries = ", ".join(f"{entry:g}" for entry in y[:6, column]) + (", ..." if y.shape[0] > 6 else "")
     return f"one-hot columns (a single 1, zeros elsewhere), received column {column} = ({entries})"
 
 

@@ -1,10 +1,54 @@
-"""Numbers in words, written alike everywhere: in chapters, in traces, in drawings and views."""
+"""Numbers in words, written alike everywhere: in chapters, in traces, in drawings and views.
 
+Pages have real minus signs, arrows and Greek letters. Errors and what training reports are plain; all else that is
+printed falls back to plain characters where standard output has no others: a report never stops a run.
+"""
+
+import sys
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from mlp.ops import Array
+
+STAND_INS = str.maketrans(
+    {
+        **{"−": "-", "→": "->", "←": "<-", "…": "...", "⋯": "...", "×": "x", "·": "*", "⊙": "*", "√": "sqrt "},
+        **{"‖": "||", "½": "1/2", "¼": "1/4", "≥": ">=", "≤": "<=", "≠": "!=", "′": "'", "∂": "d", "Σ": "sum"},
+        **{"✓": "[ok]", "✗": "[wrong]", "⁽": "(", "⁾": ")", "ᵀ": "^T", "⁻": "^-", "ᵢ": "_i", "ⱼ": "_j", "ℓ": "l"},
+        **{"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "λ": "lambda", "μ": "mu"},
+        **{"π": "pi", "σ": "sigma", "φ": "phi", "“": '"', "”": '"', "’": "'", "–": "-", "∞": "inf"},
+        **{sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+        **{sign: f"_{digit}" for digit, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+    }
+)
+
+
+def plain(text: str) -> str:
+    """The same without typographic signs: for what is written to a log as well as to a page.
+
+    >>> plain("J 3.5 → −1")
+    'J 3.5 -> -1'
+    """
+    return text.translate(STAND_INS)
+
+
+def printed(text: str) -> str:
+    """The same in characters that standard output can show; it may be a Windows pipe, or plain ASCII."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # nowhere, or a text in memory
+
+    def shown(character: str) -> str:
+        try:
+            character.encode(encoding)
+            return character
+        except UnicodeEncodeError:
+            return plain(character) if plain(character) != character else ascii(character)[1:-1]
+
+    try:
+        text.encode(encoding)
+        return text
+    except UnicodeEncodeError:
+        return "".join(map(shown, text))
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -15,7 +15,7 @@ from mlp.ops import Array
 from mlp.optimizers import OPTIMIZERS, Optimizer
 from mlp.prepared import Run, prepare
 from mlp.steps import check_graph
-from mlp.text import number
+from mlp.text import number, plain, printed
 from mlp.values import check_array
 
 
@@ -58,7 +58,7 @@ class History:
 
     def __repr__(self) -> str:
         """One line."""
-        last = f", J {number(self.J[0])} → {number(self.J[-1])}" if self.J else ""
+        last = plain(f", J {number(self.J[0])} → {number(self.J[-1])}") if self.J else ""
         return f"<History: {counted(len(self.J), 'step')}, {counted(len(self.params), 'parameter')}{last}>"
 
 
@@ -258,11 +258,11 @@ def _train(
 
 def _line(history: History, epoch: int, epochs: int, names: tuple[str, ...]) -> str:
     """What `progress` is told after an epoch."""
-    parts = [f"{name} {number(history.by_epoch(name)[-1])}" for name in names]
+    parts = [f"{name} {plain(number(history.by_epoch(name)[-1]))}" for name in names]
     if history.evaluations:
         last = history.evaluations[-1]
-        parts.append(f"evaluation {number(last) if isinstance(last, float) else last}")
-    return f"epoch {epoch}/{epochs}  " + "  ".join(parts)
+        parts.append(f"evaluation {plain(number(last)) if isinstance(last, float) else last}")
+    return printed(f"epoch {epoch}/{epochs}  " + "  ".join(parts))
 
 
 def _diverged(history: History, error: Exception) -> DivergenceError:

@@ -195,9 +195,9 @@ def test_a_budget_below_the_least_is_refused_with_the_least_and_its_plan() -> No
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda g: binomial(g, 0), ValueError, "snapshots: expected a whole number ≥ 1, received 0"),
+        (lambda g: binomial(g, 0), ValueError, "snapshots: expected a whole number >= 1, received 0"),
         (lambda g: binomial(g, 2.0), TypeError, "snapshots: expected a whole number"),
-        (lambda g: every(g, 0), ValueError, "k: expected a whole number ≥ 1, received 0"),
+        (lambda g: every(g, 0), ValueError, "k: expected a whole number >= 1, received 0"),
         (lambda g: optimal(g, 1e9), TypeError, "budget: expected a whole number"),
         (lambda g: optimal(g, -1), ValueError, "budget: expected a whole number"),
         (lambda g: advances(0, 3), ValueError, "layers: expected a whole number"),

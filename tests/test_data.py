@@ -105,12 +105,12 @@ def test_examples_are_data_for_training() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        ({"held_out": 0}, ValueError, "held_out: expected a whole number ≥ 1, received 0"),
+        ({"held_out": 0}, ValueError, "held_out: expected a whole number >= 1, received 0"),
         ({"held_out": 1797}, ValueError, "held_out: expected fewer than the 1797 examples, received 1797"),
-        ({"held_out": 0.2}, TypeError, r"held_out: expected a whole number ≥ 1, received 0\.2"),
+        ({"held_out": 0.2}, TypeError, r"held_out: expected a whole number >= 1, received 0\.2"),
         ({"seed": 0.5}, TypeError, r"seed: expected an int or a numpy Generator, received 0\.5"),
         ({"seed": None}, TypeError, "seed: expected an int or a numpy Generator, received None"),
-        ({"seed": -1}, ValueError, "seed: expected an int ≥ 0, received -1"),
+        ({"seed": -1}, ValueError, "seed: expected an int >= 0, received -1"),
         ({"dtype": "uint8"}, ValueError, "dtype: expected one of float32, float64, received 'uint8'"),
         ({"dtype": np.float32}, ValueError, "dtype: expected one of float32, float64, received <class"),
     ],

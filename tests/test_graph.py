@@ -124,9 +124,9 @@ def test_only_variables_and_equations_make_a_graph(variables: list[object], equa
         ({"shape": (3,)}, r"shape of 'v': expected \(\) or \(rows, columns\), received \(3,\)"),
         ({"shape": 3}, "shape of 'v'"),
         ({"shape": (1, 2, 3)}, "shape of 'v'"),
-        ({"shape": (3, 0)}, "shape of 'v': expected a whole number ≥ 1, received 0"),
+        ({"shape": (3, 0)}, "shape of 'v': expected a whole number >= 1, received 0"),
         ({"shape": (3, -1)}, "shape of 'v'"),
-        ({"shape": (3, 1.0)}, "shape of 'v': expected a whole number ≥ 1, received 1.0"),
+        ({"shape": (3, 1.0)}, "shape of 'v': expected a whole number >= 1, received 1.0"),
         ({"shape": (True, 2)}, "shape of 'v'"),
         ({"dtype": "float16"}, "dtype of 'v': expected one of float32, float64, received 'float16'"),
         ({"dtype": np.dtype("float64")}, "dtype of 'v'"),
@@ -158,7 +158,7 @@ def test_inputs_of_an_equation_are_names_in_order(inputs: object) -> None:
     ],
 )
 def test_a_number_of_an_equation_is_finite_and_not_negative(number: object, error: type[Exception]) -> None:
-    with pytest.raises(error, match="weight_decay of 's': expected a finite number ≥ 0, received"):
+    with pytest.raises(error, match="weight_decay of 's': expected a finite number >= 0, received"):
         Equation("l2", ("W",), "s", {"weight_decay": number})  # type: ignore[dict-item]
 
 
@@ -350,7 +350,7 @@ def test_with_batch_of_the_running_example() -> None:
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, True, "2", None])
 def test_a_batch_that_is_no_count_is_refused(n: object) -> None:
-    with pytest.raises((TypeError, ValueError), match="batch: expected a whole number ≥ 1, received"):
+    with pytest.raises((TypeError, ValueError), match="batch: expected a whole number >= 1, received"):
         running_example()[0].with_batch(n)  # type: ignore[arg-type]
 
 
@@ -433,7 +433,7 @@ def test_computed_labels_are_refused_where_they_would_have_to_be_checked() -> No
 
 def test_text_grows_with_the_number_of_equations_and_no_faster() -> None:
     assert len(str(network([2] * 5001))) < 60 * 15004
-    assert str(network([2] * 21).equations[-2]) == "s = l2(W1, W2, …, W20, weight_decay=0)"
+    assert str(network([2] * 21).equations[-2]) == "s = l2(W1, W2, ..., W20, weight_decay=0)"
 
 
 @pytest.mark.parametrize("method", ["ancestors", "descendants", "maker", "readers", "needs_gradient"])

@@ -75,7 +75,7 @@ def test_true_and_false_are_labels() -> None:
         ([1j], 3, TypeError, "received dtype complex128$"),
         ([None], 3, TypeError, "received dtype object$"),
         ([0], 1, ValueError, "q: expected at least 2 classes, received 1$"),
-        ([0], 2.0, TypeError, "q: expected a whole number ≥ 1, received 2.0$"),
+        ([0], 2.0, TypeError, "q: expected a whole number >= 1, received 2.0$"),
     ],
 )
 def test_what_is_no_label_is_named(labels: object, q: Any, error: type[Exception], said: str) -> None:

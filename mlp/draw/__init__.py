@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlp.extras import extra
 from mlp.graph import Graph
+from mlp.text import printed
 
 with extra("draw"):
     from mlp.draw import labels
@@ -187,7 +188,7 @@ class Picture:
 
     def __repr__(self) -> str:
         """Its words."""
-        return f"{self.title}. {self.description}"
+        return printed(f"{self.title}. {self.description}")
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self.html, "image/svg+xml": self.svg}

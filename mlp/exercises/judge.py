@@ -18,7 +18,7 @@ import numpy as np
 
 from mlp.inputs import listed
 from mlp.ops import Array
-from mlp.text import number
+from mlp.text import number, printed
 
 Parts = dict[str, Any]
 WIDTH = 74  # columns, as the book's code has
@@ -81,7 +81,7 @@ class Report:
         """The verdict and the findings, in lines that fit a page."""
         head, *more = self.lines
         lines = [f"{'✓' if self.ok else '✗'} {self.name}: {head}", *(f"  {line}" for line in more)]
-        return "\n".join(fill(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
+        return printed("\n".join(fill(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False) for line in lines))
 
     def __repr__(self) -> str:
         """As `print` shows it."""

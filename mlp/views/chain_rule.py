@@ -14,7 +14,7 @@ from mlp.graph import Graph
 from mlp.inputs import counted, listed, one_of
 from mlp.ops import Array
 from mlp.steps import cotangent_name, objective_name
-from mlp.text import bytes_text, number, tuple_of
+from mlp.text import bytes_text, number, printed, tuple_of
 from mlp.views.state import head, math_tree, rule_tex
 from mlp.views.view import View
 
@@ -118,7 +118,7 @@ class ChainRule(View):
 
     def text(self) -> str:
         """The scene in words, with its numbers."""
-        return self._paths_text() if self.scene == "paths" else self._operator_text()
+        return printed(self._paths_text() if self.scene == "paths" else self._operator_text())
 
     def _paths_text(self) -> str:
         graph, values = self.graph, self.arrays()

@@ -15,7 +15,7 @@ from mlp.networks import network
 from mlp.ops import ACTIVATIONS, LOSSES
 from mlp.optimizers import OPTIMIZERS
 from mlp.steps import POLICIES, Plan
-from mlp.text import bytes_text
+from mlp.text import bytes_text, printed
 from mlp.views.chart import Label, chart, colour
 from mlp.views.state import who
 from mlp.views.view import Figure
@@ -237,13 +237,15 @@ class MemoryView(Figure):
         at = found.peak_event
         kinds = {**at.bytes, "gradients": at.bytes["gradients"] + self.sums()}
         parts = [f"{kind} {bytes_text(kinds[kind])}" for kind in KINDS if kinds[kind]]
-        return "\n".join(
-            [
-                f"{counted(told['depth'], 'layer')} of width {told['width']}, a batch of {told['batch']}, "
-                f"{told['dtype']}, {told['optimizer']}, policy {found.policy}.",
-                described(found, self.sums(), told["budget"]),
-                f"At the peak: {', '.join(parts)}.",
-            ]
+        return printed(
+            "\n".join(
+                [
+                    f"{counted(told['depth'], 'layer')} of width {told['width']}, a batch of {told['batch']}, "
+                    f"{told['dtype']}, {told['optimizer']}, policy {found.policy}.",
+                    described(found, self.sums(), told["budget"]),
+                    f"At the peak: {', '.join(parts)}.",
+                ]
+            )
         )
 
 

@@ -12,7 +12,7 @@ from mlp.graph import Graph
 from mlp.inputs import listed, one_of
 from mlp.ops import Array
 from mlp.steps import check_graph
-from mlp.text import number
+from mlp.text import number, printed
 from mlp.views import curve
 from mlp.views.state import head
 from mlp.views.view import View
@@ -115,15 +115,17 @@ class OneWeight(View):
         steep = steepest(self.graph, values)
         _, gradients = value_and_grad(self.graph, values)
         slope = float(gradients[steep["name"]][tuple(steep["index"])])
-        return "\n".join(
-            [
-                curve.described(self.graph, values, name, index),
-                "One backward pass gives its slope; nudging it up and down takes 2 forward passes."
-                if count == 1
-                else f"One backward pass gives the slopes of all {count} weights; nudging each of them up and down "
-                f"takes {2 * count} forward passes.",
-                f"The steepest is at {curve.entry_name(steep['name'], tuple(steep['index']))}: {number(slope)}.",
-            ]
+        return printed(
+            "\n".join(
+                [
+                    curve.described(self.graph, values, name, index),
+                    "One backward pass gives its slope; nudging it up and down takes 2 forward passes."
+                    if count == 1
+                    else f"One backward pass gives the slopes of all {count} weights; nudging each of them up and down "
+                    f"takes {2 * count} forward passes.",
+                    f"The steepest is at {curve.entry_name(steep['name'], tuple(steep['index']))}: {number(slope)}.",
+                ]
+            )
         )
 
 

@@ -15,6 +15,7 @@ from mlp.draw.labels import unicode_cotangent, unicode_name
 from mlp.graph import Graph
 from mlp.inputs import finite, generator, listed, non_negative, one_of
 from mlp.steps import cotangent_name, schedule
+from mlp.text import printed
 from mlp.views.state import who
 from mlp.views.view import Island
 
@@ -314,7 +315,7 @@ class Question(Island):
 
     def text(self) -> str:
         """The question in words, with what can be chosen."""
-        return "\n".join([self._told["ask"], *(f"- {choice}" for choice in self._choices())])
+        return printed("\n".join([self._told["ask"], *(f"- {choice}" for choice in self._choices())]))
 
     def _still(self) -> tuple[str, str]:
         choices = "".join(f"<li>{escape(choice)}</li>" for choice in self._choices())

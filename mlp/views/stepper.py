@@ -13,7 +13,7 @@ from mlp.inputs import one_of, positive
 from mlp.ops import Array
 from mlp.prepared import prepare
 from mlp.steps import check_graph
-from mlp.text import number, tuple_of
+from mlp.text import number, printed, tuple_of
 from mlp.views.state import PANELS, state, stops
 from mlp.views.view import View
 
@@ -155,4 +155,4 @@ class Stepper(View):
             made = [run[run[index].writes[0]] for index in stop.steps]
             shown = "; ".join(tuple_of(array) for array in made if array.size <= 12)
             lines.append(f"{place} of {len(walk)}, {stop.phase}. {stop.words}" + (f" {shown}" if shown else ""))
-        return "\n".join(lines)
+        return printed("\n".join(lines))

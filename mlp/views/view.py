@@ -138,7 +138,7 @@ class View(Figure):
         if missing:
             received = f"received a mapping with missing {listed(missing)}"
             raise ValueError(
-                f"values: expected {listed(self.graph.given)}; {received}; to change some, set {{**view.values, …}}"
+                f"values: expected {listed(self.graph.given)}; {received}; to change some, set {{**view.values, ...}}"
             )
         trace(self.graph, arrays)  # checks them as any other values
         return {name: nested(array) for name, array in arrays.items()}

@@ -12,7 +12,7 @@ from mlp.draw.svg import LIGHT
 from mlp.graph import Graph
 from mlp.inputs import counted, listed, one_of
 from mlp.steps import Plan, policy_name, schedule
-from mlp.text import bytes_text
+from mlp.text import bytes_text, printed
 from mlp.views.state import who
 from mlp.views.view import Figure
 
@@ -92,7 +92,7 @@ class Walks(Figure):
 
     def text(self) -> str:
         """Every run of the chosen plan, in words."""
-        return "\n".join([f"{self.plan}:", *(run["words"] for run in self._chosen())])
+        return printed("\n".join([f"{self.plan}:", *(run["words"] for run in self._chosen())]))
 
 
 def runs(whole: checkpoint.Chain, plan: str | Plan) -> list[dict[str, Any]]:

@@ -711,7 +711,7 @@ def test_the_column_that_is_not_one_hot_is_named(page: Page) -> None:
     values["y"][:, 1] = 0
     said = evaluate(page, "return problem(graph, values)", graph, values)
     assert said == (
-        "y: expected one-hot columns (a single 1, zeros elsewhere), received column 1 = (0, 0, 0, 0, 0, 0, …)"
+        "y: expected one-hot columns (a single 1, zeros elsewhere), received column 1 = (0, 0, 0, 0, 0, 0, ...)"
     )
     with pytest.raises(ValueError, match=re.escape(said)):
         value_and_grad(graph, values)

@@ -71,7 +71,7 @@ def test_numbers_fit_every_network_that_can_be_chosen(activation: str, loss: str
         ({"width": 4.5}, TypeError, r"width: expected a whole number from 1 to 8, received 4.5"),
         ({"batch": 9}, ValueError, "batch: expected a whole number from 1 to 5, received 9"),
         ({"activation": "swish"}, ValueError, "activation: expected one of"),
-        ({"weight_decay": -1}, ValueError, "weight_decay: expected a finite number ≥ 0"),
+        ({"weight_decay": -1}, ValueError, "weight_decay: expected a finite number >= 0"),
     ],
 )
 def test_what_cannot_be_explored_is_named(options: dict, error: type[Exception], said: str) -> None:

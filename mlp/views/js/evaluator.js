@@ -183,7 +183,7 @@ function oneHot(y) {
     const ones = column.filter((entry) => entry === 1).length;
     const zeros = column.filter((entry) => entry === 0).length;
     if (ones === 1 && ones + zeros === column.length) continue;
-    const entries = column.slice(0, 6).map((entry) => format(entry)).join(", ") + (column.length > 6 ? ", …" : "");
+    const entries = column.slice(0, 6).map((entry) => format(entry)).join(", ") + (column.length > 6 ? ", ..." : "");
     return `one-hot columns (a single 1, zeros elsewhere), received column ${j} = (${entries})`;
   }
   return null;
@@ -673,7 +673,7 @@ function oneOf(value, allowed, what) {
 
 /** Names for a message: all of them, or the first few and how many more. */
 function listed(names) {
-  return names.length > 10 ? `${names.slice(0, 10).join(", ")}, … (${names.length - 10} more)` : names.join(", ");
+  return names.length > 10 ? `${names.slice(0, 10).join(", ")}, ... (${names.length - 10} more)` : names.join(", ");
 }
 
 function shapeText(shape) {
