@@ -779,14 +779,14 @@ def test_every_listed_mistake_is_wrong_and_is_the_one_that_is_named(name: str) -
 
 @pytest.mark.parametrize("name", CODES)
 def test_what_explains_one_case_only_is_not_named(name: str) -> None:
-    """In one case a listed mistake, in the others something else: no cause, or one that gives it all."""
+    """In the first or the last case a listed mistake, in the others something else: no cause is named."""
     exercise = EXERCISES[name]
     assert isinstance(exercise, Code)
     rng = np.random.default_rng(0)
     count = len(list(exercise.cases()))
-    mistakes = [exercise.mistakes[k] for k in rng.permutation(len(exercise.mistakes))[:6]]
+    mistakes = [exercise.mistakes[k] for k in rng.permutation(len(exercise.mistakes))[:4]]
     for words, wrong in mistakes:
-        for here in range(count):
+        for here in (0, count - 1):
             calls: list[int] = []
 
             def results(
