@@ -805,6 +805,17 @@ def test_what_explains_one_case_only_is_not_named(name: str) -> None:
             assert not [cause for cause in causes(name) if cause in told(report)], f"{words}, case {here}: {report}"
 
 
+def test_one_case_that_ran_is_not_enough_for_a_cause() -> None:
+    """A mistake in the first case, an error in the second: the error is told."""
+    calls: list[int] = []
+
+    def answer(h: Any, o: Any, y: Any, W2: Any, lam: float) -> Any:
+        calls.append(1)
+        return (o - y) @ h.T + lam * W2 if len(calls) == 1 else h @ W2 @ h
+
+    assert "your function raised ValueError" in told(check("grad-W2", answer))
+
+
 @pytest.mark.parametrize("name", ["grad-W2", "grad-W1", "backward-bias", "rows", "update"])
 def test_factors_that_nobody_has_named_get_no_cause(name: str) -> None:
     """Any share of the loss and any of λW: only where it is a listed one has it a name."""
