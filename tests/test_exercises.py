@@ -779,14 +779,14 @@ def test_every_listed_mistake_is_wrong_and_is_the_one_that_is_named(name: str) -
 
 @pytest.mark.parametrize("name", CODES)
 def test_what_explains_one_case_only_is_not_named(name: str) -> None:
-    """In one case a listed mistake, in the others something else: no cause, or one that gives it all."""
+    """In the first or the last case a listed mistake, in the others something else: no cause is named."""
     exercise = EXERCISES[name]
     assert isinstance(exercise, Code)
     rng = np.random.default_rng(0)
     count = len(list(exercise.cases()))
-    mistakes = [exercise.mistakes[k] for k in rng.permutation(len(exercise.mistakes))[:6]]
+    mistakes = [exercise.mistakes[k] for k in rng.permutation(len(exercise.mistakes))[:4]]
     for words, wrong in mistakes:
-        for here in range(count):
+        for here in (0, count - 1):
             calls: list[int] = []
 
             def results(
@@ -803,6 +803,17 @@ def test_what_explains_one_case_only_is_not_named(name: str) -> None:
             report = check(name, as_answer(exercise, results))
             assert not report.ok
             assert not [cause for cause in causes(name) if cause in told(report)], f"{words}, case {here}: {report}"
+
+
+def test_one_case_that_ran_is_not_enough_for_a_cause() -> None:
+    """A mistake in the first case, an error in the second: the error is told."""
+    calls: list[int] = []
+
+    def answer(h: Any, o: Any, y: Any, W2: Any, lam: float) -> Any:
+        calls.append(1)
+        return (o - y) @ h.T + lam * W2 if len(calls) == 1 else h @ W2 @ h
+
+    assert "your function raised ValueError" in told(check("grad-W2", answer))
 
 
 @pytest.mark.parametrize("name", ["grad-W2", "grad-W1", "backward-bias", "rows", "update"])

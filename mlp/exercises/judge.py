@@ -155,6 +155,8 @@ class Code:
                 complaints.append(f"It was called with {shown(args)}.")
                 break
             found.append(case)
+        if complaints and len(found) == 1:  # one case says too little of why it is wrong
+            return Report(name, False, tuple(complaints))
         for case in found:
             lines = self._differences(found, case)
             more = self.audit(case.args) if self.audit and not lines else None
@@ -263,9 +265,7 @@ class Code:
             return [order]
         by_words: dict[str, list[str]] = {}
         for part in wrong:
-            having = [
-                other for other in found if part in other.expected
-            ]  # a list may be longer in one case than another
+            having = [other for other in found if part in other.expected]  # some lists are longer in one case
             named = self._part(part, found) if len(having) == len(found) else None
             words = whole or named or case.shared.get(part) or _generic(part, having, case)
             told = _sizes(case.received[part], case.expected[part].shape) + words
@@ -477,7 +477,7 @@ def _scaled(factors: list[float], found: list[Found]) -> str:
         known = next((words for value, words in FACTORS.items() if abs(factors[0] - value) < 1e-6), None)
         what = known or f"{number(factors[0])} times"
         return f"it is {what} what it should be, in every entry and case: look for a factor too many, or one forgotten."
-    for name in _quantities(found[0].args):
+    for name in _quantities(found[0].args) if len(found) > 1 else ():
         sizes = [_quantities(case.args).get(name, 0.0) for case in found]
         for power, words in ((1, "multiplied"), (-1, "divided")):
             if all(size and abs(f * size**-power - 1) < 1e-6 for f, size in zip(factors, sizes, strict=True)):
