@@ -181,7 +181,7 @@ def test_a_number_is_complained_of_when_it_is_finished_and_not_before(
         field.blur()
         assert len(alerts(visit)) == 1 and said in alerts(visit)[0]
         assert field.input_value() == "2" and field.get_attribute("aria-invalid") is None
-    for text in ("abc", "1.2.3", "--1", "2ee", "1e400", "<b>"):
+    for text in ("abc", "1.2.3", "2ee", "1e400", "<b>"):
         field.fill(text)  # no key can save it: it is said at once
         assert len(alerts(visit)) == 1 and field.get_attribute("aria-invalid") == "true", text
         field.fill("2")
