@@ -15,6 +15,11 @@ from mlp.text import number
 from tests.book.conftest import LOOKS, Visit, open_page
 
 
+def prose_of(visit: Visit) -> str:
+    """The page's text on one line, with plain apostrophes."""
+    return re.sub(r"\s+", " ", visit.page.locator("article").inner_text()).replace("’", "'")
+
+
 @pytest.fixture(params=list(LOOKS))
 def visit(request: pytest.FixtureRequest, book: Path, browser: Browser) -> Iterator[Visit]:
     visit = open_page(browser, (book / "book" / "index.html").as_uri(), "book/index", request.param)
@@ -53,7 +58,7 @@ def test_the_reader_commits_slides_nudges_and_goes_backward(visit: Visit) -> Non
 def test_in_the_corner_too_the_page_says_what_the_view_says(visit: Visit) -> None:
     """The text sends the reader there: nothing in it may be false then."""
     view = visit.page.locator(".mlp-one-weight")
-    prose = re.sub(r"\s+", " ", visit.page.locator("article").inner_text())
+    prose = prose_of(visit)
     assert "Choose row 4, column 3 of" in prose and "slide it to 2. Reset brings" in prose
     view.get_by_role("radio", name=re.compile("^W⁽¹⁾ row 4, column 3:")).click()
     view.locator(".mlp-mover .mlp-setting input").fill("2")
@@ -78,7 +83,7 @@ def test_in_the_corner_too_the_page_says_what_the_view_says(visit: Visit) -> Non
 def test_the_prose_says_what_the_view_says(visit: Visit) -> None:
     graph, values = mlp.examples.running_example()
     J, gradients = mlp.value_and_grad(graph, values)
-    prose = re.sub(r"\s+", " ", visit.page.locator("article").inner_text())
+    prose = prose_of(visit)
     assert f"With the book's numbers it is {number(gradients['W2'][1, 0])}: raise the weight by 0.01" in prose
     raised = values["W2"].copy()
     raised[1, 0] += 0.01

@@ -192,7 +192,7 @@ def test_stages_are_chosen_by_the_keyboard_alone(opens: Opens) -> None:
     press = visit.page.keyboard.press
     press("Tab")
     press("Tab")
-    for words in ("6 of the 16 entries", "What the engine computes", "The table has a row for each"):
+    for words in ("6 of 16 entries", "What the engine computes", "The table has a row for each"):
         press("ArrowRight")
         assert visit.said.startswith(words)
 
