@@ -1,8 +1,8 @@
 """The views' script and style: fragments in ``js/``, put together once for Jupyter and once for a page.
 
 No build step and no framework: the fragments are plain declarations, in this order. In Jupyter they become an ES
-module, in the built page a classic script, since a browser does not load modules from disk. The book's extension
-shortens that script (`mlpbook.page_script`).
+module, in the built page a classic script, since a browser does not load modules from disk; a page's script has only
+what its views need. The book's extension shortens that script (`mlpbook.page_script`).
 """
 
 import json
@@ -13,16 +13,17 @@ from importlib.resources import files
 
 from mlp import check
 
-FRAGMENTS = (
-    "evaluator.js",
-    "kit.js",
-    "stepper.js",
-    "one_weight.js",
-    "chain_rule.js",
-    "question.js",
-    "memory.js",
-    "walks.js",
-)
+COMMON = ("evaluator.js", "kit.js")
+#: What each view needs besides, the laboratory of the stepper for those in which numbers are changed.
+VIEWS = {
+    "stepper": ("stepper.js",),
+    "one-weight": ("stepper.js", "one_weight.js"),
+    "chain-rule": ("stepper.js", "chain_rule.js"),
+    "question": ("question.js",),
+    "memory": ("memory.js",),
+    "walks": ("walks.js",),
+}
+FRAGMENTS = tuple(dict.fromkeys((*COMMON, *(name for names in VIEWS.values() for name in names))))
 STYLES = ("views.css", "one_weight.css", "chain_rule.css", "question.css", "memory.css", "walks.css")
 
 
@@ -38,11 +39,17 @@ def constants() -> str:
     return f"const CHECK = {json.dumps({name: getattr(check, name) for name in CHECK})};"
 
 
+def views_of(html: str) -> frozenset[str]:
+    """The views that a page or an island has."""
+    return frozenset(VIEWS).intersection(re.findall(r'<figure class="mlp-view" data-view="([\w-]+)"', html))
+
+
 @cache
-def fragments() -> str:
-    """All fragments, one after the other, without the comments and the indentation that only authors need."""
+def fragments(views: frozenset[str] = frozenset(VIEWS)) -> str:
+    """What these views need, one after the other, without the comments and the indentation that only authors need."""
     folder = files("mlp.views") / "js"
-    text = "\n".join((folder / name).read_text("utf-8") for name in FRAGMENTS)
+    needed = {*COMMON, *(name for view in views for name in VIEWS[view])}
+    text = "\n".join((folder / name).read_text("utf-8") for name in FRAGMENTS if name in needed)
     text = re.sub(r"^\s*/\*.*?\*/\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
     lines = (line.strip() for line in text.splitlines())
     return "\n".join([constants(), *(line for line in lines if line and not line.startswith("//"))])
@@ -60,9 +67,9 @@ def module() -> str:
     return f"{fragments()}\nexport default {{ render: ({{ model, el }}) => renderView(model, el) }};\n"
 
 
-def page_script() -> str:
-    """The classic script that gives life to every island of a page."""
-    return f"(() => {{\n{fragments()}\nhydrateIslands(document);\n}})();\n"
+def page_script(views: frozenset[str] = frozenset(VIEWS)) -> str:
+    """The classic script that gives life to every island of a page with these views."""
+    return f"(() => {{\n{fragments(views)}\nhydrateIslands(document);\n}})();\n"
 
 
 # The colours of the book's pages; the views follow `data-theme`, as there.
@@ -97,4 +104,5 @@ html[data-theme="dark"] body {{ background: #14181E; color: #E6EAEE }}
 
 def page(title: str, *islands: str) -> str:
     """A page of its own with these islands: all that it needs is in it."""
-    return PAGE.format(title=escape(title), style=style(), islands="\n".join(islands), script=page_script())
+    body = "\n".join(islands)
+    return PAGE.format(title=escape(title), style=style(), islands=body, script=page_script(views_of(body)))

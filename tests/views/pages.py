@@ -102,7 +102,7 @@ def document(islands: Sequence[str], theme: str = "light") -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{body}{bundle.style()}</style></head><body><main><h1>A page</h1>{''.join(islands)}"
         '<p><label>Elsewhere <input id="elsewhere"></label></p></main>'
-        f"<script>{page_script()}</script></body></html>"
+        f"<script>{page_script(''.join(islands))}</script></body></html>"
     )
 
 

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from mlp.views import bundle
+
 EXTENSION = Path(__file__).parents[2] / "book" / "_ext" / "mlpbook" / "__init__.py"
 
 
@@ -25,7 +27,6 @@ def minified(script: str) -> str:
     return str(mlpbook().minified(script))
 
 
-@cache
-def page_script() -> str:
-    """The script of the views as built pages load it."""
-    return str(mlpbook().page_script())
+def page_script(html: str) -> str:
+    """The script that a built page with these islands would load."""
+    return str(mlpbook().page_script(bundle.views_of(html)))

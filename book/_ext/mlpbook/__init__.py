@@ -13,6 +13,7 @@ import importlib.util
 import json
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,12 @@ def wake_islands(app: Sphinx, page: str, template: str, context: dict[str, Any],
         return f'{figure}{picture}{caption}<script type="application/json">{to_json(island)}</script>'
 
     context["body"] = ISLAND.sub(inline, context["body"])
-    app.add_js_file("mlp-views.js", loading_method="defer")
+    views = bundle.views_of(context["body"])
+    script = f"mlp-views-{'-'.join(sorted(views))}.js"
+    static = Path(app.outdir) / "_static"
+    static.mkdir(parents=True, exist_ok=True)
+    (static / script).write_text(page_script(views), "utf-8")
+    app.add_js_file(script, loading_method="defer")
     app.add_css_file("mlp-views.css")
 
 
@@ -145,17 +151,17 @@ def minified(script: str) -> str:
         ) from None
 
 
-def page_script() -> str:
-    """The script of the views as pages load it."""
-    return minified(bundle.page_script())
+@cache
+def page_script(views: frozenset[str]) -> str:
+    """The script of some views as a page with them loads it."""
+    return minified(bundle.page_script(views))
 
 
 def write_views(app: Sphinx, error: Exception | None) -> None:
-    """Put the views' one script, their style, and the search's amendment beside the other static files."""
+    """Put the views' style and the search's amendment beside the other static files."""
     if error or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
-    (static / "mlp-views.js").write_text(page_script(), "utf-8")
     (static / "mlp-views.css").write_text(bundle.style(), "utf-8")
     (static / "mlp-search.js").write_text(HONEST_SEARCH, "utf-8")
 

@@ -341,10 +341,3 @@ function costTable({ stage }, { matrix, rows, columns, filled, work, dense, spar
   };
   return element("table", {}, element("caption", { class: "mlp-unseen" }, "What each stage takes"), headOfTable(["Stage", "Jacobian held", "Multiplications", "Result"]), element("tbody", {}, ...lines.map(row)));
 }
-
-/** A number of bytes, exact below 10 kB, as mlp/text.py writes it. */
-function bytesText(count) {
-  if (count < 10_000) return `${count.toLocaleString("en")} B`;
-  const power = [1, 2, 3, 4].find((k) => count < 999.5 * 1e3 ** k) ?? 5;
-  return `${format(count / 1e3 ** power, 3)} ${" kMGTP"[power]}B`;
-}

@@ -71,6 +71,8 @@ function resetButton(onclick) {
   return button([icon("↺"), " Reset"], onclick, { class: "mlp-reset", title: "Bring the book's numbers back" });
 }
 
+const SAY_AFTER = 400; // milliseconds of rest, so that sliding is not read out number by number
+
 /** Where a view says things to those who listen. */
 function liveRegion() {
   return element("p", { class: "mlp-unseen", role: "status", "aria-live": "polite" });
@@ -138,6 +140,13 @@ function sizeText(shape) {
 /** "1 step", "1,200 steps". */
 function counted(count, what, many = `${what}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? what : many}`;
+}
+
+/** A number of bytes, exact below 10 kB, as mlp/text.py writes it. */
+function bytesText(count) {
+  if (count < 10_000) return `${count.toLocaleString("en")} B`;
+  const power = [1, 2, 3, 4].find((k) => count < 999.5 * 1e3 ** k) ?? 5;
+  return `${format(count / 1e3 ** power, 3)} ${" kMGTP"[power]}B`;
 }
 
 /** "a", "a and b", "a, b and c". */

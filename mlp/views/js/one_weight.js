@@ -8,7 +8,6 @@ const SIDE = 32; // rows and columns of a matrix that are shown; fields reach th
 const TICKS = 40; // in which all weights are nudged, if the reader sees motion
 const TICK = 60; // milliseconds
 const SLICE = 12; // milliseconds of nudging, after which the page has its turn
-const SAY_AFTER = 400; // milliseconds of rest, so that sliding is not read out number by number
 
 class OneWeightView {
   constructor(model, place, told) {
