@@ -6,11 +6,11 @@ cannot disagree. What a rule computes is in `ops`; when it runs, and how long it
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
+from mlp.frozen import Frozen
 from mlp.graph import Graph
 from mlp.inputs import listed
 from mlp.ops import Array
@@ -109,8 +109,13 @@ class Trace(Sequence[Step]):
         self._schedule = steps
         self._steps = tuple(run)
         self._recorded = dict(recorded)
-        for array in self._recorded.values():
+        parts = [part for step in run for part in step.contributions.values()]
+        for array in (*self._recorded.values(), *parts):
             array.flags.writeable = False  # a record does not change
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it was made from."""
+        return Trace, (self._schedule, self._steps, self._recorded)
 
     @overload
     def __getitem__(self, key: int) -> Step: ...
@@ -182,8 +187,7 @@ def trace(graph: Graph, values: Mapping[str, Array], policy: str | Plan = "keep_
         if step.phase == "backward":
             nothing = np.zeros(steps.shapes[step.writes[0]], graph.dtype)
             part = arrays[step.instalment].copy() if step.calls else nothing
-            part.flags.writeable = False
-            step = replace(step, contributions=MappingProxyType({step.variable: part}))
+            step = replace(step, contributions=Frozen({step.variable: part}))
             if step.equation.output == graph.objective:
                 recorded[step.reads[0]] = arrays[step.reads[0]].copy()
         if step.final:

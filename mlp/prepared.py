@@ -6,6 +6,7 @@ What it runs is the schedule that `engine` runs array by array, with the same ru
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from math import isfinite
+from typing import NoReturn
 
 import numpy as np
 
@@ -128,6 +129,13 @@ class Run:
             except ValueError as error:
                 raise FloatingPointError(f"{error}; it was changed in place") from error
         value_and_grad(self.graph, self._bound)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled."""
+        raise TypeError(
+            "run: expected no copy and no pickle of a Run, whose arrays lie in a buffer of its own; take its graph, "
+            "and prepare one from that for each process, mlp.prepare(run.graph)"
+        )
 
     def __repr__(self) -> str:
         """One line."""
