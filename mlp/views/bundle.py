@@ -5,6 +5,7 @@ module, in the built page a classic script, since a browser does not load module
 shortens that script (`mlpbook.page_script`).
 """
 
+import json
 import re
 from functools import cache
 from html import escape
@@ -50,6 +51,25 @@ def page_script() -> str:
     return f"(() => {{\n{fragments()}\nhydrateIslands(document);\n}})();\n"
 
 
+VIEW = re.compile(
+    r'<figure class="mlp-view" data-view="([^"]*)" id="([^"]*)">.*?<script type="application/json">(.*?)</script>', re.S
+)
+
+
+def names_used_twice(html: str) -> list[str]:
+    """A sentence for each name that several views of a page have: a page's address and script go by these names."""
+    found: dict[str, list[str]] = {}
+    for place, (view, name, data) in enumerate(VIEW.findall(html), 1):
+        ask = json.loads(data).get("state", {}).get("ask", "")
+        found.setdefault(name, []).append(f"{view} {ask!r}" if ask else f"{view}, view {place} of the page")
+    return [
+        f"expected a name of its own for each view, received {name!r} for {' and for '.join(views)}; "
+        f"pass name='{name}-2'"
+        for name, views in found.items()
+        if len(views) > 1
+    ]
+
+
 # The colours of the book's pages; the views follow `data-theme`, as there.
 PAGE = """<!doctype html>
 <html lang="en">
@@ -81,5 +101,14 @@ html[data-theme="dark"] body {{ background: #14181E; color: #E6EAEE }}
 
 
 def page(title: str, *islands: str) -> str:
-    """A page of its own with these islands: all that it needs is in it."""
+    """A page of its own with these islands, and with text between them: all that it needs is in it.
+
+    Raises
+    ------
+    ValueError
+        Where two views have one name, with what they are.
+    """
+    clashes = names_used_twice("\n".join(islands))
+    if clashes:
+        raise ValueError(f"islands: {'; '.join(clashes)}")
     return PAGE.format(title=escape(title), style=style(), islands="\n".join(islands), script=page_script())
