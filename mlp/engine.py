@@ -6,11 +6,11 @@ cannot disagree. What a rule computes is in `ops`; when it runs, and how long it
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
+from mlp.frozen import Frozen
 from mlp.graph import Graph
 from mlp.inputs import counted, listed
 from mlp.ops import Array
@@ -33,10 +33,30 @@ def execute(steps: Schedule, arrays: dict[str, Array], dtype: str = "") -> Itera
                 rule(*[arrays[name] for name in names])
         if step.calls and not is_finite(arrays[step.writes[0]]):
             what = f"step {step.index}, {step.phase}, of '{step.equation}'"
+            left_out = _unwritten(step, arrays)
+            if left_out:
+                raise ValueError(
+                    f"{step.writes[0]}: {what}, wrote {left_out}: a rule writes its result into `out`, its first "
+                    "argument, as in out[...] = result; what it returns is not read"
+                )
             raise FloatingPointError(f"{step.writes[0]}: expected finite numbers, received inf or NaN from {what}")
         yield step
         for name in (*step.freed, *step.workspace):
             arrays.pop(name).fill(np.nan)
+
+
+def _unwritten(step: Step, arrays: Mapping[str, Array]) -> str:
+    """What a rule left as it was, of the array that it should write; '' where it wrote all of it."""
+    rule, (name, *others) = next(call for call in step.calls if call[1][1 : 1 + len(step.reads)] == step.reads)
+    left = np.isnan(arrays[name])
+    for mark in (1.0, 2.0):  # run again on other numbers: those that stay were not written
+        again = np.full_like(arrays[name], mark)
+        with np.errstate(all="ignore"):
+            rule(again, *(arrays[other] for other in others))
+        left &= again == mark
+    if not left.any():
+        return ""
+    return "nothing" if left.all() else f"{left.size - np.count_nonzero(left)} of {left.size} entries"
 
 
 def value_and_grad(graph: Graph, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
@@ -109,8 +129,13 @@ class Trace(Sequence[Step]):
         self._schedule = steps
         self._steps = tuple(run)
         self._recorded = dict(recorded)
-        for array in self._recorded.values():
+        parts = [part for step in run for part in step.contributions.values()]
+        for array in (*self._recorded.values(), *parts):
             array.flags.writeable = False  # a record does not change
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it was made from."""
+        return Trace, (self._schedule, self._steps, self._recorded)
 
     @overload
     def __getitem__(self, key: int) -> Step: ...
@@ -182,8 +207,7 @@ def trace(graph: Graph, values: Mapping[str, Array], policy: str | Plan = "keep_
         if step.phase == "backward":
             nothing = np.zeros(steps.shapes[step.writes[0]], graph.dtype)
             part = arrays[step.instalment].copy() if step.calls else nothing
-            part.flags.writeable = False
-            step = replace(step, contributions=MappingProxyType({step.variable: part}))
+            step = replace(step, contributions=Frozen({step.variable: part}))
             if step.equation.output == graph.objective:
                 recorded[step.reads[0]] = arrays[step.reads[0]].copy()
         if step.final:

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod, sqrt
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from mlp.frozen import Frozen
 from mlp.inputs import counted, generator, listed, non_negative, one_of, positive_int
 from mlp.ops import OPS, Op, Shape
 from mlp.text import printed
@@ -117,8 +117,8 @@ class Equation:
             raise TypeError(f"symbols of {self.output!r}: expected TeX, received {dict(self.symbols)!r}")
         attrs = {name: non_negative(value, f"{name} of {self.output!r}") for name, value in self.attrs.items()}
         object.__setattr__(self, "inputs", tuple(self.inputs))
-        object.__setattr__(self, "attrs", MappingProxyType(attrs))
-        object.__setattr__(self, "symbols", MappingProxyType(dict(self.symbols)))
+        object.__setattr__(self, "attrs", Frozen(attrs))
+        object.__setattr__(self, "symbols", Frozen(dict(self.symbols)))
 
     def __str__(self) -> str:
         """``z = matmul(W1, x)``; of many inputs, the first and the last."""
@@ -129,10 +129,6 @@ class Equation:
     def __hash__(self) -> int:
         """Agree with ``==``, which also compares the numbers."""
         return hash((self.op, self.inputs, self.output))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the frozen mappings as plain ones."""
-        return Equation, (self.op, self.inputs, self.output, dict(self.attrs), dict(self.symbols))
 
 
 class Graph:
@@ -201,7 +197,7 @@ class Graph:
         if not isinstance(equations, Iterable):
             raise TypeError(f"equations: expected a list of mlp.Equation, received {equations!r}")
         self.equations = tuple(equations)
-        self.variables = MappingProxyType(_bind_all(given, declared, self.equations, self.table))
+        self.variables = Frozen(_bind_all(given, declared, self.equations, self.table))
         self.given = tuple(given)
         self.parameters = tuple(name for name, v in given.items() if v.role == "parameter")
         self.inputs = tuple(name for name, v in given.items() if v.role != "parameter")
@@ -469,7 +465,7 @@ class Graph:
 def _checked_table(table: object) -> Mapping[str, Op]:
     if not isinstance(table, Mapping) or not all(isinstance(op, Op) for op in table.values()):
         raise TypeError(f"table: expected a mapping from names to mlp.ops.Op, received {table!r:.60}")
-    return MappingProxyType(dict(table))
+    return Frozen(dict(table))
 
 
 def _sorted_by_role(variables: Iterable[Variable]) -> tuple[dict[str, Variable], dict[str, Variable]]:

@@ -6,13 +6,13 @@ allocation for each array, and counts what is there. The two must agree to the b
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from types import MappingProxyType
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from mlp.engine import execute
+from mlp.frozen import Frozen
 from mlp.graph import Graph
 from mlp.inputs import listed, one_of
 from mlp.ops import Array
@@ -172,22 +172,8 @@ def predict(graph: Graph, policy: str | Plan = "residuals", optimizer: str | Non
     if rule:
         events.append(_update(steps, now | {"workspace": rule.workspace * max(parameters, default=0)}))
 
-    def sizes(index: int) -> dict[str, int]:
-        names = [*steps.alive(index), *steps[index].workspace] if index < len(steps) else _at_the_end(steps)
-        found = {name: steps.nbytes(name) for name in names}
-        if rule:
-            found |= {_slot(name, slot): steps.nbytes(name) for name in graph.parameters for slot in rule.state}
-            if index == len(steps):
-                found |= {f"work {k} of the update": max(parameters, default=0) for k in range(rule.workspace)}
-        return found
-
-    return Timeline(
-        graph,
-        policy_name(policy),
-        tuple(events),
-        lambda index: _held(steps, index, sizes(index)),
-        lambda: places(steps)[1],
-    )
+    held, reserve = partial(_predicted, steps, rule), partial(_reserved, steps, planned=True)
+    return Timeline(graph, policy_name(policy), tuple(events), held, reserve)
 
 
 def measure(
@@ -232,13 +218,8 @@ def measure(
             arrays[f"work {k} of the update"] = array
         events.append(_update(steps, arrays.count()))
     arrays.clear()  # what is told of them needs their bytes alone
-    return Timeline(
-        graph,
-        policy_name(policy),
-        tuple(events),
-        lambda index: _held(steps, index, arrays.at(index)),
-        lambda: places(steps)[1] if policy == "predict" else prepare(graph, policy=policy).reserved,
-    )
+    reserve = partial(_reserved, steps, planned=policy == "predict")
+    return Timeline(graph, policy_name(policy), tuple(events), partial(_measured, steps, arrays), reserve)
 
 
 def sweep(
@@ -362,16 +343,39 @@ def _slot(name: str, slot: str) -> str:
 
 
 def _event(step: Step, counts: dict[str, int]) -> Event:
-    return Event(step.index, step.phase, step.writes[0], MappingProxyType(counts))
+    return Event(step.index, step.phase, step.writes[0], Frozen(counts))
 
 
 def _update(steps: Schedule, counts: dict[str, int]) -> Event:
-    return Event(len(steps), "update", "parameters", MappingProxyType(counts))
+    return Event(len(steps), "update", "parameters", Frozen(counts))
 
 
 def _at_the_end(steps: Schedule) -> list[str]:
     """What the caller brought, and the results."""
     return [name for name in steps.alive(-1) if name not in steps[-1].freed]
+
+
+# What a Timeline asks for later: functions of a module, and no others, can be pickled with it.
+
+
+def _predicted(steps: Schedule, rule: Optimizer | None, index: int) -> tuple[Held, ...]:
+    names = [*steps.alive(index), *steps[index].workspace] if index < len(steps) else _at_the_end(steps)
+    sizes = {name: steps.nbytes(name) for name in names}
+    if rule:
+        parameters = {name: steps.nbytes(name) for name in steps.graph.parameters}
+        sizes |= {_slot(name, slot): nbytes for name, nbytes in parameters.items() for slot in rule.state}
+        if index == len(steps):
+            largest = max(parameters.values(), default=0)
+            sizes |= {f"work {k} of the update": largest for k in range(rule.workspace)}
+    return _held(steps, index, sizes)
+
+
+def _measured(steps: Schedule, arrays: "_Ledger", index: int) -> tuple[Held, ...]:
+    return _held(steps, index, arrays.at(index))
+
+
+def _reserved(steps: Schedule, *, planned: bool) -> int:
+    return places(steps)[1] if planned else prepare(steps.graph, policy=steps.policy).reserved
 
 
 def _held(steps: Schedule, index: int, sizes: Mapping[str, int]) -> tuple[Held, ...]:

@@ -8,13 +8,15 @@ Conventions (chapter "Backpropagation"): a column is an example; Jacobian rows a
 its variable; a cotangent goes back as ``J.T @ delta``, the vector-Jacobian product (VJP).
 """
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import pi, prod, sqrt
-from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+
+from mlp.frozen import Constant, Frozen
 
 Array = np.ndarray
 Shape = tuple[int, ...]
@@ -40,7 +42,7 @@ def one_per_entry(*shapes: Shape) -> int:
 
 
 @dataclass(frozen=True)
-class Vjp:
+class Vjp(Constant):
     """How the cotangent of an operator's output becomes one instalment of one input's cotangent.
 
     Attributes
@@ -71,9 +73,13 @@ class Vjp:
         named = {OWN: inputs[argnum], "out": output}
         return [inputs[what] if isinstance(what, int) else named[what] for what in self.saves]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the functions by their names."""
+        return _reduced(self, f"VJP {getattr(self.rule, '__name__', self.rule)}")
+
 
 @dataclass(frozen=True)
-class Op:
+class Op(Constant):
     """One operator: its shape rule, its forward rule, and one VJP for each input.
 
     Attributes
@@ -116,12 +122,12 @@ class Op:
     vjps: tuple[Vjp | None, ...]
     workspace: Callable[..., tuple[Shape, ...]] = no_workspace
     flops: Callable[..., int] = one_per_entry
-    attrs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    attrs: Mapping[str, str] = field(default_factory=Frozen)
     variadic: bool = False
     gain: float = 1.0
     corner: bool = False
     vanishes: Callable[..., bool] = never
-    requires: Mapping[int, Callable[[Array], str | None]] = field(default_factory=lambda: MappingProxyType({}))
+    requires: Mapping[int, Callable[[Array], str | None]] = field(default_factory=Frozen)
 
     def vjp(self, argnum: int) -> Vjp | None:
         """The rule that carries a cotangent back to input ``argnum``, or None where there is no derivative."""
@@ -131,6 +137,26 @@ class Op:
     def saves(self) -> frozenset[int | str]:
         """All residuals that some VJP of this operator reads."""
         return frozenset(what for vjp in self.vjps if vjp for what in vjp.saves)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a row of the table by its name, one's own operators by the names of their functions."""
+        return (_row, (self.name,)) if OPS.get(self.name) is self else _reduced(self, f"operator {self.name}")
+
+
+def _row(name: str) -> Op:
+    return OPS[name]
+
+
+def _reduced(thing: Op | Vjp, what: str) -> tuple[Any, ...]:
+    """How to make it again; only a function that has a name of its own in a module can be found again."""
+    given = {field.name: getattr(thing, field.name) for field in fields(thing)}
+    for name, value in given.items():
+        if "<" in getattr(value, "__qualname__", ""):  # <lambda>, or <locals> of a function
+            raise pickle.PicklingError(
+                f"{what}: expected functions that are defined by def at the top of a module, since they are pickled "
+                f"by name, received {name} = {value.__qualname__}"
+            )
+    return type(thing), tuple(given.values())
 
 
 # --- matrix product: W x --------------------------------------------------------------------------------------------
@@ -546,7 +572,7 @@ _ROWS = (
             None,
         ),
         workspace=lambda o, y: (o, (1, o[1])),
-        requires=MappingProxyType({1: not_one_hot}),
+        requires=Frozen({1: not_one_hot}),
     ),
     Op(
         "l2",
@@ -555,7 +581,7 @@ _ROWS = (
         scalar_shape,
         l2,
         (Vjp(l2_vjp, lambda delta, W, weight_decay: rf"{weight_decay} {W} \, {delta}", saves=(OWN,)),),
-        attrs=MappingProxyType({"weight_decay": r"\lambda"}),
+        attrs=Frozen({"weight_decay": r"\lambda"}),
         vanishes=lambda weight_decay: weight_decay == 0,
         variadic=True,
     ),
@@ -571,6 +597,6 @@ _ROWS = (
 )
 
 #: The rule table: every operator by its name.
-OPS: Mapping[str, Op] = MappingProxyType({op.name: op for op in _ROWS})
+OPS: Mapping[str, Op] = Frozen({op.name: op for op in _ROWS})
 ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "gelu")
 LOSSES = ("squared_error", "cross_entropy")

@@ -6,13 +6,14 @@ What it runs is the schedule that `engine` runs array by array, with the same ru
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from math import isfinite
+from typing import NoReturn
 
 import numpy as np
 
 from mlp.engine import value_and_grad
 from mlp.graph import Graph
 from mlp.inputs import listed, one_of
-from mlp.ops import Array
+from mlp.ops import OPS, Array
 from mlp.slab import ALIGNMENT, place
 from mlp.steps import Plan, Schedule, Step, accumulate, cotangent_name, objective_name, schedule
 from mlp.values import check_array, check_names, has_unit_stride, read_only
@@ -56,6 +57,7 @@ class Run:
         self._grads = {name: now[cotangent_name(graph, name)] for name in graph.parameters}
         self._flat = [gradient.reshape(-1) for name, gradient in self._grads.items() if not factors[name]]
         self._ran = False
+        self._unknown = any(graph.table[equation.op] != OPS.get(equation.op) for equation in graph.equations)
         # A context in which NumPy does not warn, as what is not finite is reported by name. It is made once, because
         # `np.errstate` in each call would take a tenth of a small network's step.
         self._quiet = copy_context()
@@ -104,6 +106,8 @@ class Run:
 
     def _pass(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         self._bind(values)
+        if self._unknown and not self._ran:
+            value_and_grad(self.graph, self._bound)  # array by array: in the slab, what is not written is old numbers
         self._squares.clear()
         for rule, arguments in self._calls:
             rule(*arguments)
@@ -128,6 +132,13 @@ class Run:
             except ValueError as error:
                 raise FloatingPointError(f"{error}; it was changed in place") from error
         value_and_grad(self.graph, self._bound)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled."""
+        raise TypeError(
+            "run: expected no copy and no pickle of a Run, whose arrays lie in a buffer of its own; take its graph, "
+            "and prepare one from that for each process, mlp.prepare(run.graph)"
+        )
 
     def __repr__(self) -> str:
         """One line."""

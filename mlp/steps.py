@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from math import prod
-from types import MappingProxyType
 from typing import NamedTuple, overload
 
 import numpy as np
 
+from mlp.frozen import Frozen
 from mlp.graph import Equation, Graph
 from mlp.inputs import counted, one_of
 from mlp.ops import Array, Shape
@@ -69,7 +69,7 @@ class Step:
     calls: tuple[Call, ...] = field(repr=False)
     workspace: Mapping[str, Shape] = field(repr=False)
     instalment: str = field(default="", repr=False)
-    contributions: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    contributions: Mapping[str, Array] = field(default_factory=Frozen, repr=False)
     final: tuple[str, ...] = ()
     born: tuple[str, ...] = ()
     freed: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ class Schedule(Sequence[Step]):
         shapes |= {cotangent_name(graph, name): shape for name, shape in shapes.items()}
         for step in steps:
             shapes |= step.workspace
-        self.shapes: Mapping[str, Shape] = MappingProxyType(shapes)
+        self.shapes: Mapping[str, Shape] = Frozen(shapes)
 
     @overload
     def __getitem__(self, key: int) -> Step: ...
@@ -315,7 +315,7 @@ def _forward(graph: Graph, equation: Equation, again: bool) -> Step:
 
 def _workspace(name: str, shapes: Sequence[Shape]) -> Mapping[str, Shape]:
     """Names for the arrays that a rule needs while it makes ``name``."""
-    return MappingProxyType({f"work {k} of {name}": shape for k, shape in enumerate(shapes)})
+    return Frozen({f"work {k} of {name}": shape for k, shape in enumerate(shapes)})
 
 
 def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tuple[str, ...]) -> Step:
@@ -336,7 +336,7 @@ def _vjp(graph: Graph, equation: Equation, argnum: int, first: bool, final: tupl
     calls: tuple[Call, ...] = ((rule, (instalment, *reads, *workspace)),)
     if not first:
         calls += ((accumulate, (total, instalment)),)
-        workspace = MappingProxyType({**workspace, instalment: graph.variables[name].shape})
+        workspace = Frozen({**workspace, instalment: graph.variables[name].shape})
     return Step(0, "backward", equation, argnum, reads, (total,), calls, workspace, instalment, final=final)
 
 

@@ -136,9 +136,13 @@ def _run(steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, A
             arrays[name].imag = EPSILON * np.ldexp(
                 array.astype("float64"), -size
             )  # float32 would hold nothing as small
+    if any(_is_own(graph, step) for step in steps):
+        for _ in execute(steps, checked(graph, values, steps.needed)):
+            pass  # on real numbers first: what is wrong there is said as by any pass
+        steps = _carried(steps)
     index = 0
     try:
-        for step in execute(_carried(steps), arrays, "complex128"):
+        for step in execute(steps, arrays, "complex128"):
             index = step.index + 1
             if step.phase == "forward" and graph.table[step.equation.op].corner and not _is_own(graph, step):
                 made = arrays[step.writes[0]]
@@ -161,8 +165,6 @@ def _is_own(graph: Graph, step: Step) -> bool:
 def _carried(steps: Schedule) -> Schedule:
     """The same schedule, in which each rule of one's own is run on real numbers, with its tangent beside it."""
     graph = steps.graph
-    if not any(_is_own(graph, step) for step in steps):
-        return steps
     carry = {"forward": _forward, "backward": _backward}
 
     def carried(step: Step) -> Step:

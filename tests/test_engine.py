@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 
+import mlp
 from mlp import Equation, Graph, Run, Step, Trace, Variable, network, predict, prepare, schedule, trace, value_and_grad
 from mlp.examples import diamond, running_example
-from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array
+from mlp.memory import measure
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, OWN, Array, Op, Vjp
 from mlp.steps import POLICIES, cotangent_name
 from tests.cases import (
     FORMULAS,
@@ -815,6 +817,96 @@ def test_five_thousand_layers_run_and_trace_without_recursion() -> None:
         assert max(t.bytes(index) for index in range(len(t))) > 10000 * 2 * 8
         assert len(t.alive(10000)) > 10000
         assert predict(graph, values).shape == (1, 2)
+
+
+# --- rules that do not write ----------------------------------------------------------------------------------------
+
+
+def returning(out: Array, z: Array) -> Array:
+    return np.exp(z)  # as a function would; a rule writes
+
+
+def rebinding(out: Array, z: Array) -> None:
+    out = np.exp(z)  # noqa: F841  a name of its own
+
+
+def half(out: Array, z: Array) -> None:
+    out[:2] = np.exp(z[:2])
+
+
+def doing_nothing(out: Array, *arrays: Array) -> None:
+    pass
+
+
+def writing(out: Array, z: Array) -> None:
+    out[...] = np.exp(z)
+
+
+def writing_vjp(out: Array, delta: Array, h: Array) -> None:
+    out[...] = delta * h
+
+
+CALLS: dict[str, Callable[[Graph, Values], object]] = {
+    "value_and_grad": value_and_grad,
+    "run": lambda graph, values: prepare(graph)(values),
+    "trace": trace,
+    "measure": measure,
+    "sgd": lambda graph, values: mlp.sgd(
+        graph, {"W": values["W"]}, (values["x"], values["y"]), lr=0.1, epochs=1, batch_size=2
+    ),
+    "jvp": lambda graph, values: mlp.jvp(graph, values, {"W": values["W"]}),
+    "hvp": lambda graph, values: mlp.hvp(graph, values, {"W": values["W"]}),
+}
+
+
+def graph_of(forward: Callable[..., object], vjp: Callable[..., object]) -> Graph:
+    """z = W x and h = f(z) twice, so that a cotangent comes in instalments too."""
+    given = [Variable("x", (3, 2)), Variable("y", (4, 2), role="target"), Variable("W", (4, 3), role="parameter")]
+    equations = [
+        Equation("matmul", ("W", "x"), "z"),
+        Equation("f", ("z",), "h"),
+        Equation("add", ("h", "z"), "o"),
+        Equation("squared_error", ("o", "y"), "J"),
+    ]
+    op = Op("f", "f", lambda z: f"f({z})", lambda z: z, forward, (Vjp(vjp, lambda delta, h: delta, saves=("out",)),))
+    return Graph(given, equations, table=dict(OPS) | {"f": op})
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("forward", "vjp", "said"),
+    [
+        (
+            returning,
+            writing_vjp,
+            r"^h: step 1, forward, of 'h = f\(z\)', wrote nothing: a rule writes its result into `out`",
+        ),
+        (rebinding, writing_vjp, r"^h: step 1, forward, of 'h = f\(z\)', wrote nothing"),
+        (doing_nothing, writing_vjp, r"^h: step 1, forward, of 'h = f\(z\)', wrote nothing"),
+        (half, writing_vjp, r"^h: step 1, forward, of 'h = f\(z\)', wrote 4 of 8 entries"),
+        (writing, doing_nothing, r"^dJ/dz: step \d, backward, of 'h = f\(z\)', wrote nothing"),
+        (writing, half, r"^dJ/dz: step \d, backward, of 'h = f\(z\)', wrote 4 of 8 entries"),
+    ],
+)
+def test_a_rule_that_does_not_write_is_told_so_and_one_that_does_works(
+    forward: Callable[..., object], vjp: Callable[..., object], said: str, call: str
+) -> None:
+    values = random_values(graph_of(writing, writing_vjp), 1)
+    if call == "jvp" and forward is writing:
+        return  # it goes forward only
+    if vjp is half:
+        vjp = lambda out, delta, h: half(out, delta * h)  # noqa: E731
+    with pytest.raises(ValueError, match=said) as raised:
+        CALLS[call](graph_of(forward, vjp), values)
+    assert "as in out[...] = result" in str(raised.value)
+    CALLS[call](graph_of(writing, writing_vjp), values)
+
+
+def test_what_overflows_has_been_written() -> None:
+    graph = graph_of(writing, writing_vjp)
+    values = {name: 1e3 * np.abs(array) for name, array in random_values(graph, 1).items()}
+    with pytest.raises(FloatingPointError, match=r"^h: expected finite numbers, received inf or NaN from step 1"):
+        value_and_grad(graph, values)
 
 
 # --- values that cannot be ------------------------------------------------------------------------------------------

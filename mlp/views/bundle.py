@@ -72,6 +72,25 @@ def page_script(views: frozenset[str] = frozenset(VIEWS)) -> str:
     return f"(() => {{\n{fragments(views)}\nhydrateIslands(document);\n}})();\n"
 
 
+VIEW = re.compile(
+    r'<figure class="mlp-view" data-view="([^"]*)" id="([^"]*)">.*?<script type="application/json">(.*?)</script>', re.S
+)
+
+
+def names_used_twice(html: str) -> list[str]:
+    """A sentence for each name that several views of a page have: a page's address and script go by these names."""
+    found: dict[str, list[str]] = {}
+    for place, (view, name, data) in enumerate(VIEW.findall(html), 1):
+        ask = json.loads(data).get("state", {}).get("ask", "")
+        found.setdefault(name, []).append(f"{view} {ask!r}" if ask else f"{view}, view {place} of the page")
+    return [
+        f"expected a name of its own for each view, received {name!r} for {' and for '.join(views)}; "
+        f"pass name='{name}-2'"
+        for name, views in found.items()
+        if len(views) > 1
+    ]
+
+
 # The colours of the book's pages; the views follow `data-theme`, as there.
 PAGE = """<!doctype html>
 <html lang="en">
@@ -103,6 +122,15 @@ html[data-theme="dark"] body {{ background: #14181E; color: #E6EAEE }}
 
 
 def page(title: str, *islands: str) -> str:
-    """A page of its own with these islands: all that it needs is in it."""
+    """A page of its own with these islands, and with text between them: all that it needs is in it.
+
+    Raises
+    ------
+    ValueError
+        Where two views have one name, with what they are.
+    """
     body = "\n".join(islands)
+    clashes = names_used_twice(body)
+    if clashes:
+        raise ValueError(f"islands: {'; '.join(clashes)}")
     return PAGE.format(title=escape(title), style=style(), islands=body, script=page_script(views_of(body)))

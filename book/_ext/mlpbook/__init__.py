@@ -99,10 +99,12 @@ LEGEND = re.compile(r'<span class="mlp-legend">.*?</span>', re.S)
 def wake_islands(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Give a page's views their script, and put their pictures inline, where they follow light and dark.
 
-    How to read a kind of picture is said under the first of them.
+    How to read a kind of picture is said under the first of them. Of two views with one name the build is warned.
     """
     if 'class="mlp-view"' not in context.get("body", ""):
         return
+    for clash in bundle.names_used_twice(context["body"]):
+        log.warning(clash, location=page, type="mlpbook", subtype="names")
 
     said: set[str] = set()
 
