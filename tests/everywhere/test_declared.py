@@ -1,12 +1,10 @@
-"""What chapters declare about numbers that differ between machines, and the comparison itself. Takes no time."""
+"""The comparison of what chapters say, by itself. Takes no time."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.everywhere.notebooks import Said, chapters, differences, read, same_but_for_rounding
+from tests.everywhere.notebooks import Said, differences, same_but_for_rounding
 
 
 def cells(text: str, varies: str = "") -> list[Said]:
@@ -35,13 +33,3 @@ def test_only_numbers_of_the_size_of_rounding_may_differ(first: str, second: str
 
 def test_a_text_that_is_missing_is_a_difference() -> None:
     assert differences(cells("1"), [Said(0, "", ())]) == ["cell 0: 1 outputs, and 0"]
-
-
-@pytest.mark.parametrize("page", chapters(), ids=lambda page: page.stem)
-def test_what_may_differ_is_declared_with_a_reason(page: Path) -> None:
-    for cell in read(page).cells:
-        about = cell.metadata.get("mlp", {})
-        assert set(about) <= {"varies"}
-        assert ("varies" in about) == ("varies" in cell.metadata.get("tags", []))
-        if "varies" in about and about["varies"] != "rounding":
-            assert len(about["varies"].split()) >= 4, f"{page.stem}: a reason of some words, not {about['varies']!r}"
