@@ -324,8 +324,9 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     **{f"at byte {offset}": partial(from_bytes, offset=offset) for offset in (1, 2, 3, 5, 7)},
     **{
         layout: lambda array, layout=layout: lay_out(array, layout)
-        for layout in ("strided", "reversed", "overlapping", "misaligned")
+        for layout in ("reversed", "overlapping", "misaligned")
     },
+    "strided": lambda array: np.repeat(np.repeat(array, 2, axis=0), 2, axis=1)[::2, ::2],
     "rows repeated": lambda array: np.broadcast_to(array[:1], array.shape),
     "columns repeated": lambda array: np.broadcast_to(array[:, :1], array.shape),
     "of a record": lambda array: np.rec.fromarrays([array, array], names="a,b")["a"].view(np.ndarray),
@@ -1244,16 +1245,6 @@ def with_rule(**changes: object) -> Graph:
     graph, _ = running_example()
     table = dict(OPS) | {"relu": replace(OPS["relu"], **changes)}
     return Graph([graph.variables[name] for name in graph.given], graph.equations, table=table)
-
-
-@pytest.mark.parametrize("call", [value_and_grad, lambda graph, values: prepare(graph)(values), trace])
-def test_a_rule_that_returns_instead_of_writing_is_reported(call: Callable[[Graph, Values], object]) -> None:
-    _, values = running_example()
-    with pytest.raises(FloatingPointError, match=r"h: expected finite numbers.*h = relu\(z\)"):
-        call(with_rule(forward=lambda out, z: np.maximum(z, 0)), values)
-    lazy = replace(OPS["relu"].vjps[0], rule=lambda out, delta, h: delta * (h > 0))
-    with pytest.raises(FloatingPointError, match="dJ/dz: expected finite numbers"):
-        call(with_rule(vjps=(lazy,)), values)
 
 
 @pytest.mark.parametrize("call", [value_and_grad, lambda graph, values: prepare(graph)(values), trace])
