@@ -6,6 +6,7 @@ What it runs is the schedule that `engine` runs array by array, with the same ru
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from math import isfinite
+from threading import Lock
 from typing import NoReturn
 
 import numpy as np
@@ -27,8 +28,8 @@ class Run:
     ``J, grads = run(values)`` gives the same bits as `value_and_grad`. The arrays in ``grads`` are reused: the next
     call overwrites them, so copy what is to be kept, and what is to be passed in again. A value array that it has not
     seen is checked in full and bound; it must have contiguous rows or columns. One that is passed again is not scanned
-    again, even if its entries have changed since. Every call checks that J and the gradients are finite. Not
-    re-entrant: one call at a time.
+    again, even if its entries have changed since. Every call checks that J and the gradients are finite. One call
+    at a time: each thread prepares a run of its own.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Run:
         # `np.errstate` in each call would take a tenth of a small network's step.
         self._quiet = copy_context()
         self._quiet.run(np.seterr, all="ignore")
+        self._free = Lock()
 
     def _compile(
         self,
@@ -102,7 +104,12 @@ class Run:
 
     def __call__(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         """The objective and the gradients; see the class for what is checked and what is reused."""
-        return self._quiet.run(self._pass, values)
+        if not self._free.acquire(blocking=False):
+            raise RuntimeError("this run is in use: prepare one for each thread, mlp.prepare(run.graph)")
+        try:
+            return self._quiet.run(self._pass, values)
+        finally:
+            self._free.release()
 
     def _pass(self, values: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
         self._bind(values)
@@ -161,9 +168,10 @@ class Run:
             if array is not bound:
                 check_array(self.graph, name, array)
                 if not has_unit_stride(array):
+                    received = f"strides {array.strides}" if array.flags.aligned else "one at an odd address"
                     raise ValueError(
-                        f"{name}: expected rows or columns that are contiguous in memory, received strides "
-                        f"{array.strides}; pass np.ascontiguousarray({name})"
+                        f"{name}: expected an array whose rows or columns are contiguous in memory, and aligned, "
+                        f"received {received}; pass {name}.copy()"
                     )
                 if array.base is self._slab:
                     raise ValueError(f"{name}: expected an array that this run does not write to; pass {name}.copy()")

@@ -23,7 +23,8 @@ class Explorer(ipywidgets.VBox):
     Attributes
     ----------
     stepper : Stepper
-        The view of the present network; a new one after each change. Can be observed, not set.
+        The view of the present network; a new one after each change, and the old one is closed. Can be observed, not
+        set.
     graph : Graph
         The present network. Can be observed, not set.
     """
@@ -33,7 +34,10 @@ class Explorer(ipywidgets.VBox):
 
     def __init__(self, controls: dict[str, Any], weight_decay: float, show: Sequence[str]) -> None:
         self._controls, self._weight_decay, self._show = controls, weight_decay, tuple(show)
+        self._shown: Stepper | None = None
         super().__init__()
+        row = ipywidgets.Layout(flex_flow="row wrap")
+        self._row = ipywidgets.Box(list(controls.values()), layout=row)
         for control in controls.values():
             control.observe(self._rebuild, "value")
         self._rebuild()
@@ -50,11 +54,14 @@ class Explorer(ipywidgets.VBox):
             bias=chosen["bias"],
         )
         stepper = Stepper(graph, numbers_for(graph), self._show, name="explore")
-        row = ipywidgets.Layout(flex_flow="row wrap")
-        self.children = (ipywidgets.Box(list(self._controls.values()), layout=row), stepper)
+        self.children = (self._row, stepper)
         with self.hold_trait_notifications():  # who observes one of the two finds the other already there
             self.set_trait("graph", graph)
             self.set_trait("stepper", stepper)
+        if self._shown is not None:  # nobody shows it any more
+            self._shown.layout.close()
+            self._shown.close()
+        self._shown = stepper
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget; for those who cannot show one, the island and the text of its stepper."""

@@ -54,7 +54,8 @@ class Stop:
         whole layer in one stop symbols alone, without shapes.
     slots : tuple of str
         What goes where: a variable's name, a cotangent's (``"dJ/dz"``), ``"instalment 11"`` for what step 11 pays,
-        ``"new W1"`` for an updated parameter, ``"lr"``, ``"weight_decay of s"`` for a number of an equation.
+        ``"new W1"`` for an updated parameter, ``"learning rate"``, ``"weight_decay of s"`` for a number of an equation.
+        A variable's name has no space in it, so none can be taken for another.
     """
 
     id: str
@@ -108,7 +109,10 @@ def stops(graph: Graph) -> tuple[Stop, ...]:
             stop = _forward(graph, first) if first.phase == "forward" else _backward(graph, together, firsts)
         seen[stop.id] += 1
         found.append(replace(stop, id=f"{stop.id}~{seen[stop.id]}") if seen[stop.id] > 1 else stop)
-    return (*found, _update(graph)) if graph.parameters and graph.objective else tuple(found)
+    if graph.parameters and graph.objective:
+        stop = _update(graph)
+        found.append(replace(stop, id=f"{stop.id}~2") if seen[stop.id] else stop)  # of a variable called "update"
+    return tuple(found)
 
 
 def _idea(graph: Graph, step: Step) -> tuple[str, int | None]:
@@ -232,7 +236,10 @@ def _forward(graph: Graph, step: Step) -> Stop:
     filled = op.tex(*map(write.slot, equation.inputs), **values)
     numbers = f"{out.tex} = {filled} = {write.slot(out.name)}"
     title = draw.labels.plain(graph, equation)
-    words = f"{_capital(words_of(graph, equation, None))} gives {unicode_name(out.name)}, {_size(out.shape)}."
+    told = words_of(graph, equation, None)
+    if not SAID.get((equation.op, None), "").startswith("{"):  # a name keeps its case
+        told = _capital(told)
+    words = f"{told} gives {unicode_name(out.name)}, {_size(out.shape)}."
     return Stop(out.name, "forward", (step.index,), title, words, formula, numbers, tuple(write.slots))
 
 
@@ -286,7 +293,7 @@ def _update(graph: Graph) -> Stop:
     for name in shown:
         tex, gradient = graph.variables[name].tex, cotangent_tex(graph, name)
         formulas.append(rf"{tex} \leftarrow {tex} - \eta \, {gradient}")
-        old, rate, slope = write.slot(name), write.slot("lr"), write.slot(cotangent_name(graph, name))
+        old, rate, slope = write.slot(name), write.slot("learning rate"), write.slot(cotangent_name(graph, name))
         numbers.append(rf"{tex} \leftarrow {old} - {rate} \cdot {slope} = {write.slot(f'new {name}')}")
     words = "Subtract η times its gradient from every parameter; η is the learning rate. Then step again."
     formula, filled = (r" \qquad ".join(part) for part in (formulas, numbers))

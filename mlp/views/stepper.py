@@ -147,12 +147,20 @@ class Stepper(View):
         )
 
     def text(self) -> str:
-        """Every stop in words, with the numbers that it makes."""
+        """Every stop in words, with the numbers it makes; of a cotangent that is not final, what is there so far."""
         run = trace(self.graph, self.arrays())
+        sums: dict[str, Array] = {}
+        holds: list[Array] = []  # for each step, what the array that it writes then holds
+        for step in run:
+            name = step.variable
+            if step.phase == "backward":
+                part = step.contributions[name]
+                sums[name] = sums[name] + part if name in sums else part
+            holds.append(sums[name] if step.phase == "backward" else run[name])
         lines = []
         walk = stops(self.graph)
         for place, stop in enumerate(walk, 1):
-            made = [run[run[index].writes[0]] for index in stop.steps]
+            made = [holds[index] for index in stop.steps]
             shown = "; ".join(tuple_of(array) for array in made if array.size <= 12)
             lines.append(f"{place} of {len(walk)}, {stop.phase}. {stop.words}" + (f" {shown}" if shown else ""))
         return printed("\n".join(lines))

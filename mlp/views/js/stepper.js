@@ -916,7 +916,7 @@ function formulaPanel(view) {
 /** The numbers that go where a formula has "@k". */
 function slotNode({ lab, stop }, slot) {
   const at = stop.steps.find((index) => lab.result.steps[index].reads.includes(slot)) ?? stop.steps[0] ?? lab.result.steps.length;
-  if (slot === "lr") return mathNode("mn", {}, format(lab.lr));
+  if (slot === "learning rate") return mathNode("mn", {}, format(lab.lr));
   const [, what, name] = /^(instalment|new|\w+ of) (.+)$/.exec(slot) ?? [null, "", slot];
   if (what === "instalment") return mathMatrix(lab.result.steps[Number(name)].instalment, { class: "mlp-of-cotangent" });
   if (what === "new") return mathMatrix(lab.updated()[name], { class: "mlp-of-value" });
