@@ -118,7 +118,7 @@ class GradientReport(Mapping[str, float]):
         return str(self)
 
     def __str__(self) -> str:
-        """A line a parameter, and one for each reason why entries were not measured; of ASCII, for any console."""
+        """A line a parameter, and one for each reason why entries were not measured; in letters of any console."""
         lines = []
         for name, error in self.errors.items():
             verdict, (count, size) = self.verdicts[name], self.checked[name]

@@ -416,6 +416,17 @@ def test_corners_are_left_out_of_the_agreement_and_named(visit: Visit) -> None:
     assert "At 3 weights J has a corner: nudging gives the mean of two slopes" in visit.verdict
 
 
+def test_what_nudging_cannot_tell_is_not_counted_as_agreement(opens: Opens) -> None:
+    values = VALUES | {"y": np.array([[1e6], [-1e6]])}  # beside J = 1e12, the weight decay of a weight is nothing
+    visit = opens(OneWeight(GRAPH, values).island())
+    visit.nudge_all()
+    visit.button("One backward pass").click()
+    found = re.match(r"✓ The two agree on (\d+) of 20 slopes, .*– At (\d+) nudging cannot tell: ", visit.verdict)
+    assert found, visit.verdict
+    assert int(found[1]) + int(found[2]) == 20
+    assert int(found[2]) >= 5  # of the dead unit: three weights in, two weights out
+
+
 # --- other graphs, damage, everyone ---------------------------------------------------------------------------------
 
 

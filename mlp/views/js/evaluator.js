@@ -498,7 +498,8 @@ function difference(graph, values, name, index) {
   const here = forward(graph, values);
   const w = entryOf(here[name], index);
   const reach = STEP * Math.max(1, Math.abs(w));
-  const [below, at, above] = [w - reach, w, w + reach].map((number) => nudged(graph, here, name, index, number));
+  const at = { w, J: here[graph.objective].data[0] };
+  const [below, above] = [w - reach, w + reach].map((number) => nudged(graph, here, name, index, number));
   const corner = below.leaves || above.leaves;
   const doubt = corner || (below.isBeside && above.isBeside) ? (Number.EPSILON * Math.abs(at.J)) / reach : Infinity;
   const plain = { slope: slopeOf(below, above), doubt };
@@ -543,7 +544,8 @@ function* gradientChecks(graph, values, { cotangents, steps }) {
     let moves = false;
     for (const index of indicesOf(here[name])) {
       const gradient = entryOf(cotangents[name], index);
-      const { error, slope, reason } = judge(graph, here, name, index, gradient, entryOf(whole[name], index) === 0);
+      const plain = difference(graph, here, name, index);
+      const { error, slope, reason } = judge(graph, here, name, index, gradient, plain, entryOf(whole[name], index) === 0);
       if (reason) check.reasons[reason] = (check.reasons[reason] ?? 0) + 1;
       else {
         check.measured += 1;
@@ -563,11 +565,11 @@ function* gradientChecks(graph, values, { cotangents, steps }) {
 }
 
 /**
- * What nudging says of one entry's gradient: its relative error and the slope, or the `reason` why it cannot tell.
+ * What nudging says of one entry's gradient, beginning with its `difference`: its relative error and the slope, or the
+ * `reason` why it cannot tell.
  * `isStill` says whether J may be taken not to depend on the entry where gradient and slope are 0.
  */
-function judge(graph, here, name, index, gradient, isStill = gradient === 0) {
-  const { slope, doubt, corner } = difference(graph, here, name, index);
+function judge(graph, here, name, index, gradient, { slope, doubt, corner }, isStill = gradient === 0) {
   const as = (slope) => ({ error: relativeError(gradient, slope), slope, reason: "" });
   const agrees = ({ slope, doubt }) => as(slope).error <= TOLERANCE && DOUBT * doubt <= SHARP * Math.abs(slope);
   if (corner) return { ...as(slope), reason: AT_CORNER };

@@ -290,10 +290,10 @@ function waysOf(view) {
     const goal = isStill ? count : Math.min(count, made + Math.ceil(count / TICKS));
     do {
       const weight = weights[made];
-      const { slope, corner } = difference(lab.graph, lab.result.values, weight.name, weight.index);
-      const found = judge(lab.graph, lab.result.values, weight.name, weight.index, view.gradient(weight));
-      nudges.enter(weight, slope);
-      if (corner) corners += 1;
+      const plain = difference(lab.graph, lab.result.values, weight.name, weight.index);
+      const found = judge(lab.graph, lab.result.values, weight.name, weight.index, view.gradient(weight), plain);
+      nudges.enter(weight, plain.slope);
+      if (plain.corner) corners += 1;
       else if (found.reason) missed += 1;
       else {
         error = Math.max(error, Math.abs(found.slope - view.gradient(weight)));

@@ -1218,8 +1218,8 @@ function entryLens(view) {
 
 function slopesAt({ graph, values, result }, { name, index }) {
   const gradient = name in result.cotangents ? entryOf(result.cotangents[name], index) : null;
-  const found = gradient === null ? null : judge(graph, result.values, name, index, gradient);
-  return { gradient, found, ...difference(graph, values, name, index) };
+  const plain = difference(graph, values, name, index);
+  return { gradient, found: gradient === null ? null : judge(graph, result.values, name, index, gradient, plain), ...plain };
 }
 
 function slopeTable({ graph }, { name }, { gradient, slope, left, right, corner }) {
