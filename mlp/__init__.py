@@ -89,9 +89,8 @@ def __getattr__(name: str) -> Any:
 def _imported(module: str, name: str) -> Any:
     """Import a module; where a package that it needs is not installed, say which extra brings it.
 
-    What looks around, such as `help`, `hasattr` and Tab, minds no AttributeError, and no other error will do. Of
-    ``from mlp import Stepper`` an AttributeError would say nothing but "cannot import name": there it is as for any
-    module that is not found.
+    What looks around, such as `help`, `hasattr` and Tab, minds no ``AttributeError``, and no other will do. To
+    ``from mlp import Stepper`` that would say "cannot import name", so there it is as for any module not found.
     """
     try:
         return import_module(module)

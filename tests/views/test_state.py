@@ -101,7 +101,11 @@ def test_every_step_belongs_to_one_stop_and_every_slot_to_something(seed: int) -
     steps, walk = schedule(graph, "keep_all"), stops(graph)
     assert [index for stop in walk for index in stop.steps] == list(range(len(steps)))
     assert len({stop.id for stop in walk}) == len(walk)
-    known = {*graph.variables, *(f"dJ/d{name}".replace("dJ", f"d{graph.objective}") for name in graph.variables), "lr"}
+    known = {
+        *graph.variables,
+        *(f"dJ/d{name}".replace("dJ", f"d{graph.objective}") for name in graph.variables),
+        "learning rate",
+    }
     known |= {f"instalment {step.index}" for step in steps} | {f"new {name}" for name in graph.parameters}
     known |= {f"{attr} of {e.output}" for e in graph.equations for attr in e.attrs}
     for stop in walk:
