@@ -19,7 +19,7 @@ def one_hot(labels: object, q: int, dtype: str = "float64") -> Array:
     Parameters
     ----------
     labels : array_like, shape (n,), (1, n) or (n, 1)
-        Whole numbers from 0 to q − 1, as ints, as floats (``numpy.loadtxt`` reads them so), or as True and False.
+        Whole numbers from 0 to q − 1, as integers, as floats (``numpy.loadtxt`` reads them so), or as True and False.
     q : int
         How many classes, at least 2.
     dtype : str
