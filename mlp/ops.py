@@ -78,7 +78,7 @@ class Vjp(Constant):
         return _reduced(self, f"VJP {getattr(self.rule, '__name__', self.rule)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Op(Constant):
     """One operator: its shape rule, its forward rule, and one VJP for each input.
 
@@ -128,6 +128,10 @@ class Op(Constant):
     corner: bool = False
     vanishes: Callable[..., bool] = never
     requires: Mapping[int, Callable[[Array], str | None]] = field(default_factory=Frozen)
+
+    def __repr__(self) -> str:
+        """Its name; its functions would say less, and its symbol is not to be had on every console."""
+        return f"<Op {self.name}>"
 
     def vjp(self, argnum: int) -> Vjp | None:
         """The rule that carries a cotangent back to input ``argnum``, or None where there is no derivative."""

@@ -24,7 +24,7 @@ from mlp.steps import Schedule, Step, check_graph, cotangent_name, objective_nam
 from mlp.values import check_array, checked, is_finite
 
 EPSILON = 2.0**-200  # a power of two, so that scaling by it costs no digit; its square is far below the last bit of 1
-NUDGES = (1e-4, 1e-5, 1e-6, 1e-8, 1e-10)  # of differences: as parts of the largest entry of what is nudged, or of 1
+NUDGES = tuple(10.0**-k for k in range(4, 13))  # of differences: as parts of the largest entry of what is nudged
 TELLING = 1e-3  # a difference tells right from wrong if its doubt is at most this part of the slope
 WAY_OUT = (
     "write it with what takes complex numbers as it takes real ones: for np.abs(a) np.maximum(a, -a), for a norm "
@@ -115,7 +115,20 @@ def hvp(graph: Graph, values: Mapping[str, Array], direction: Mapping[str, Array
     return {parameter: _parts(arrays[name], size, graph.dtype, name)[1] for parameter, name in names.items()}
 
 
-def _run(steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
+def arrives(graph: Graph, values: Mapping[str, Array], direction: Mapping[str, Array]) -> bool:
+    """Whether anything of a change along a direction arrives at the objective, as the forward rules alone have it.
+
+    For checks, in which VJPs are on trial and cannot be witnesses. Raises as `jvp`.
+    """
+    name = objective_name(graph)
+    only = Graph(graph.variables.values(), graph.equations, graph.objective, name, graph.table)
+    arrays, _ = _run(schedule(only, "predict"), values, direction, by_vjps=False)
+    return bool(arrays[name].imag != 0)
+
+
+def _run(
+    steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, Array], by_vjps: bool = True
+) -> tuple[dict[str, Array], int]:
     """Run a schedule on numbers that carry tangents: the arrays that are left, and by which power of 2 those are less.
 
     A direction as long as 2²⁰⁰ would not be small beside 1 any more, so all are brought to one size.
@@ -139,7 +152,7 @@ def _run(steps: Schedule, values: Mapping[str, Array], direction: Mapping[str, A
     if any(_is_own(graph, step) for step in steps):
         for _ in execute(steps, checked(graph, values, steps.needed)):
             pass  # on real numbers first: what is wrong there is said as by any pass
-        steps = _carried(steps)
+        steps = _carried(steps, by_vjps)
     index = 0
     try:
         for step in execute(steps, arrays, "complex128"):
@@ -162,10 +175,10 @@ def _is_own(graph: Graph, step: Step) -> bool:
     return graph.table[step.equation.op] != OPS.get(step.equation.op)
 
 
-def _carried(steps: Schedule) -> Schedule:
+def _carried(steps: Schedule, by_vjps: bool) -> Schedule:
     """The same schedule, in which each rule of one's own is run on real numbers, with its tangent beside it."""
     graph = steps.graph
-    carry = {"forward": _forward, "backward": _backward}
+    carry: dict[str, Callable[..., None]] = {"forward": partial(_forward, by_vjps), "backward": _backward}
 
     def carried(step: Step) -> Step:
         if not _is_own(graph, step):
@@ -182,7 +195,7 @@ def _carried(steps: Schedule) -> Schedule:
     return Schedule(graph, steps.policy, [carried(step) for step in steps], steps.needed)
 
 
-def _forward(op: Op, step: Step, rule: Callable[..., None], out: Array, *arrays: Array) -> None:
+def _forward(by_vjps: bool, op: Op, step: Step, rule: Callable[..., None], out: Array, *arrays: Array) -> None:
     """A value, and its tangent: the sum over the inputs that move."""
     values, moves, work = _apart(arrays, len(step.reads))
     value = _written(rule, out.shape, values, work)
@@ -198,7 +211,7 @@ def _forward(op: Op, step: Step, rule: Callable[..., None], out: Array, *arrays:
             return _written(rule, out.shape, inputs, work)
 
         wrong: list[str] = []
-        for how, tangent in _candidates(op, step, rule, values, unit, argnum, value, work):
+        for how, tangent in _candidates(op, step, rule, values, unit, argnum, value, work, by_vjps):
             found = _contradiction(moved, tangent, _largest(values[argnum]), how)
             if not found:
                 out.imag += EPSILON * speed * tangent
@@ -217,9 +230,10 @@ def _candidates(
     argnum: int,
     value: Array,
     work: Sequence[tuple[int, ...]],
+    by_vjps: bool,
 ) -> Iterator[tuple[str, Array]]:
     """Ways to a tangent: by the VJP, which has the gradient's slope at a corner, where that will do; by ``a + iεb``."""
-    vjp = op.vjp(argnum)
+    vjp = op.vjp(argnum) if by_vjps else None
     if vjp is not None and value.shape in ((), move.shape):
         saved = vjp.residuals(values, value, argnum)
         delta = move if value.shape else np.ones(())
@@ -283,14 +297,15 @@ def _contradiction(moved: Callable[[float], Array], tangent: Array, size: float,
     only small nudges tell, at one none does.
     """
     here = moved(0)
-    size = max(1.0, size, _largest(here))
+    size = size or 1.0
     told, right = np.zeros(here.shape, bool), np.zeros(here.shape, bool)
     slopes = np.zeros(here.shape)
     for h in (size * nudge for nudge in NUDGES):
         above, below = moved(h), moved(-h)
         slope = (above - below) / (2 * h)
-        doubt = 10 * (np.abs(above - 2 * here + below) + 4 * np.finfo("float64").eps * size) / h
         steepest = np.maximum(np.abs(slope), np.abs(tangent))
+        rounding = np.finfo("float64").eps * (_largest(here) + steepest * size)
+        doubt = 10 * (np.abs(above - 2 * here + below) + 4 * rounding) / h
         tells = doubt <= TELLING * steepest
         slopes = np.where(tells & ~told, slope, slopes)
         told |= tells

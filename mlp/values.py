@@ -5,6 +5,8 @@ and where one can tell what was meant, with the expression that fits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 
 import numpy as np
 
@@ -112,7 +114,8 @@ def check_array(graph: Graph, name: str, array: Array, label: str = "", *, batch
     else:
         wrong = _wrong_entries(graph, name, array)
         if wrong:
-            raise ValueError(f"{label}: expected {wrong}")
+            turned = array.ndim == 2 and array.shape == array.T.shape and not _wrong_entries(graph, name, array.T)
+            raise ValueError(f"{label}: expected {wrong}" + f"; an example is a column; pass {label}.T" * turned)
         return
     raise TypeError(f"{expected}, received {received}{_way_out(graph, name, array, label, batch)}")
 
@@ -146,6 +149,22 @@ def _way_out(graph: Graph, name: str, array: object, label: str, batch: bool) ->
     for text, made in readings if free else ():
         passed = f"{_why(text, label)}; pass {text}" if text != label else ""
         return f"{passed}; graph.with_batch({made.shape[1]}) takes as many examples"
+    if variable.role == "target" and len(variable.shape) == 2 and not readings:
+        return _as_labels(array, variable.shape[0], label)
+    return ""
+
+
+def _as_labels(array: object, q: int, label: str) -> str:
+    """Why a row of labels is none."""
+    try:
+        raw = np.asarray(array)
+    except ValueError:  # rows of different lengths
+        return ""
+    for _, indices in islice(_labels(raw, array, label), 1):
+        try:
+            one_hot(indices, q)
+        except (TypeError, ValueError) as error:
+            return f"; read as labels: {str(error).removeprefix('labels: ')}" if raw.ndim == 1 else ""
     return ""
 
 
@@ -158,7 +177,7 @@ def _readings(variable: Variable, array: object, label: str) -> Iterator[tuple[s
     text, dtype = label, variable.dtype
     try:
         raw = np.asarray(array)
-        if raw.dtype.kind not in "biufOUS":  # complex numbers, records, dates
+        if raw.dtype.kind not in "biufOUST":  # complex numbers, records, dates
             return
         numbers = raw.astype(dtype)
     except (TypeError, ValueError):  # words, or rows of different lengths
@@ -171,17 +190,30 @@ def _readings(variable: Variable, array: object, label: str) -> Iterator[tuple[s
     if variable.role != "parameter" and numbers.ndim == 2:
         yield f"{text}.T", numbers.T
     if variable.role == "target" and len(variable.shape) == 2:
-        named = raw.dtype.kind in "US" and not numbers.size
-        labels = f"np.unique({label}, return_inverse=True)[1]" if named else label
         wanted = str(variable.shape[0]) + (f", {dtype!r}" if dtype != "float64" else "")
-        try:
-            indices = np.unique(raw, return_inverse=True)[1] if named else raw
-            yield f"mlp.one_hot({labels}, {wanted})", one_hot(indices, variable.shape[0], dtype)
-        except (TypeError, ValueError):  # these are no labels
-            pass
+        for labels, indices in _labels(raw, array, label):
+            with suppress(TypeError, ValueError):  # where these are no labels
+                yield f"mlp.one_hot({labels}, {wanted})", one_hot(indices, variable.shape[0], dtype)
     if numbers.ndim == 1:
         yield f"{text}.reshape(-1, 1)", numbers.reshape(-1, 1)
         yield f"{text}.reshape(1, -1)", numbers.reshape(1, -1)
+
+
+def _labels(raw: Array, array: object, label: str) -> Iterator[tuple[str, Array]]:
+    """Ways to read labels: as they are, counted from 1, as whole numbers in another guise, as names."""
+    these = label if isinstance(array, np.ndarray) else f"np.asarray({label})"
+    if raw.dtype.kind in "biuf":
+        yield label, raw
+        if raw.dtype.kind != "b":
+            yield f"{these} - 1", raw.astype("float64") - 1
+        return
+    try:
+        yield f"{these}.astype(int)", raw.astype(int)
+    except (TypeError, ValueError):  # words
+        try:
+            yield f"np.unique({label}, return_inverse=True)[1]", np.unique(raw, return_inverse=True)[1]
+        except TypeError:  # of kinds that cannot be sorted
+            return
 
 
 def is_finite(array: Array) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from mlp import Equation, Graph, Variable, check_gradients, check_vjp, jacobian, network
+from mlp import Equation, Graph, Variable, check_gradients, check_vjp, jacobian, network, value_and_grad
 from mlp.check import GradientReport, step_errors
 from mlp.examples import diamond, running_example
 from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Op, Vjp
@@ -237,6 +237,27 @@ def test_a_wrong_rule_next_to_a_corner_is_still_wrong() -> None:
 
 
 # --- the report -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [5, 10, 13, 14, 16, 20, 30, 40])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "gelu"])
+def test_a_rule_that_stops_everything_is_no_witness_for_itself(activation: str, sign: int, size: float) -> None:
+    """Where an activation is flat, J does not move by a bit; a VJP that writes 0 must not be called right for that."""
+
+    def nothing(out: Array, *read: Array) -> None:
+        out.fill(0)
+
+    op = OPS[activation]
+    stopped = {**OPS, activation: replace(op, vjps=(replace(op.vjps[0], rule=nothing),))}
+    g = network([1, 2, 1], 1, activation)
+    z = sign * np.array([[1.0], [0.9]]) * size
+    values = {"x": np.ones((1, 1)), "y": np.zeros((1, 1)), "W1": z, "W2": np.array([[1.0, 0.5]])}
+    true = check_gradients(g, values)
+    report = check_gradients(Graph(g.variables.values(), g.equations, table=stopped), values)
+    assert "wrong" not in true.verdicts.values()
+    if gradient := float(np.abs(value_and_grad(g, values)[1]["W1"]).max()):
+        assert report.verdicts["W1"] != "right" and not report.ok, gradient
 
 
 def test_a_report_is_a_mapping_from_parameter_to_error() -> None:

@@ -23,7 +23,7 @@ INPUTS: dict[str, Make] = {
     "matmul": lambda rng, m, d, n: [rng.standard_normal((m, d)), rng.standard_normal((d, n))],
     "bias": lambda rng, m, d, n: [rng.standard_normal((m, n)), rng.standard_normal((m, 1))],
     "squared_error": lambda rng, m, d, n: [rng.standard_normal((m, n)), rng.standard_normal((m, n))],
-    "cross_entropy": lambda rng, m, d, n: [2 * rng.standard_normal((m, n)), one_hot(rng, m, n)],
+    "cross_entropy": lambda rng, m, d, n: [2 * rng.standard_normal((max(m, 2), n)), one_hot(rng, max(m, 2), n)],
     "l2": lambda rng, m, d, n: [rng.standard_normal(shape) for shape in ((m, d), (d, n), (m, 1))],
     "add": lambda rng, m, d, n: [rng.standard_normal((m, n)) for _ in range(d)],
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import given
 
 import mlp
 from mlp import Equation, Graph, Variable, hvp, jvp, network, value_and_grad
-from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array
+from mlp.ops import ACTIVATIONS, LOSSES, OPS, Array, Op, Vjp
 from tests.cases import (
     SEEDS,
     SOFTPLUS,
@@ -282,3 +284,86 @@ def test_an_overflow_is_said() -> None:
     values = {"x": np.full((1, 1), 1e100), "y": np.zeros((1, 1)), "W1": np.full((1, 1), 1e100)}
     with pytest.raises(FloatingPointError, match="L: expected finite numbers"):
         jvp(graph, values, {"W1": np.ones((1, 1))})
+
+
+# --- rules of one's own, at any scale -------------------------------------------------------------------------------
+
+
+def own_graph(forward: Callable[[Array], Array], vjp: Callable[[Array, Array], Array], shape: tuple[int, int]) -> Graph:
+    """J = ½ ‖f(p)‖² with an operator of one's own."""
+
+    def write(out: Array, p: Array) -> None:
+        out[...] = forward(p)
+
+    def write_back(out: Array, delta: Array, p: Array) -> None:
+        out[...] = vjp(delta, p)
+
+    back = Vjp(write_back, lambda delta, p: delta, saves=(0,))
+    op = Op("own", "f", lambda p: p, lambda p: np.shape(forward(np.ones(p))), write, (back,))
+    equations = [Equation("own", ("p",), "h"), Equation("l2", ("h",), "J", {"weight_decay": 1.0})]
+    return Graph([Variable("p", shape, role="parameter")], equations, table={**OPS, "own": op})
+
+
+def norm(p: Array) -> Array:
+    return np.sqrt(np.sum(p * p, axis=0, keepdims=True))
+
+
+# name: forward, VJP, Hessian of J times d in closed form
+ANALYTIC: dict[str, tuple[Callable[..., Array], ...]] = {
+    "1/p": (lambda p: 1 / p, lambda delta, p: -delta / p**2, lambda p, d: 3 * d / p**4),
+    "log": (np.log, lambda delta, p: delta / p, lambda p, d: d * (1 - np.log(p)) / p**2),
+    "cube": (lambda p: p**3, lambda delta, p: 3 * p * p * delta, lambda p, d: 15 * p**4 * d),
+    "norm of columns": (norm, lambda delta, p: delta * p / norm(p), lambda p, d: d),
+}
+
+
+@pytest.mark.parametrize("scale", [1e-8, 3e-5, 1e-3, 1.0, 1e3, 1e6])
+@pytest.mark.parametrize("rule", ANALYTIC)
+def test_right_rules_of_ones_own_are_right_at_any_scale(rule: str, scale: float) -> None:
+    forward, vjp, hessian = ANALYTIC[rule]
+    graph = own_graph(forward, vjp, (3, 2))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        p, d = scale * rng.uniform(0.001, 2, (3, 2)), rng.standard_normal((3, 2))
+        _, gradients = value_and_grad(graph, {"p": p})
+        _, tangent = jvp(graph, {"p": p}, {"p": d})
+        assert float(tangent) == pytest.approx(float((gradients["p"] * d).sum()), rel=1e-9)
+        np.testing.assert_allclose(hvp(graph, {"p": p}, {"p": d})["p"], hessian(p, d), rtol=1e-6)
+
+
+# name: forward, VJP; both right for real numbers
+OTHERS: dict[str, tuple[Callable[..., Array], ...]] = {
+    "mean of |p|²": (
+        lambda p: np.mean(np.abs(p) ** 2, axis=1, keepdims=True),
+        lambda delta, p: 2 * p * delta / p.shape[1],
+    ),
+    "|p|² where large": (
+        lambda p: np.where(p.real > np.median(p.real), p * p, np.abs(p) ** 2).sum(axis=0, keepdims=True),
+        lambda delta, p: 2 * p * delta,
+    ),
+    "norm by np.linalg": (
+        lambda p: np.linalg.norm(p, axis=0, keepdims=True),
+        lambda delta, p: delta * p / np.linalg.norm(p, axis=0, keepdims=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-5, 1e-2, 1.0, 1e3, 1e6])
+@pytest.mark.parametrize("rule", OTHERS)
+def test_rules_that_are_not_analytic_are_refused_at_any_scale(rule: str, scale: float) -> None:
+    forward, vjp = OTHERS[rule]
+    graph = own_graph(forward, vjp, (3, 4))
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        p, d = scale * rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+        with pytest.raises(ValueError, match="where differences say"):
+            jvp(graph, {"p": p}, {"p": d})
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e-4, 1.0, 1e5])
+def test_a_vjp_that_is_not_analytic_is_refused_at_any_scale(scale: float) -> None:
+    graph = own_graph(lambda p: p**3, lambda delta, p: 3 * np.abs(p) ** 2 * delta, (3, 4))
+    rng = np.random.default_rng(2)
+    p, d = scale * rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+    with pytest.raises(ValueError, match=r"VJP 0 of own.*where differences say"):
+        hvp(graph, {"p": p}, {"p": d})

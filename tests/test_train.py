@@ -261,7 +261,7 @@ LABELS = network([3, 5, 2], loss="cross_entropy", bias=True)
         ({"batch_size": 0}, ValueError, "batch_size: expected a whole number >= 1, received 0"),
         ({"batch_size": -3}, ValueError, "batch_size: expected a whole number >= 1, received -3"),
         ({"batch_size": 3.0}, TypeError, r"batch_size: expected a whole number >= 1, received 3\.0"),
-        ({"batch_size": 8}, ValueError, "batch_size: expected at most the 7 examples, received 8"),
+        ({"batch_size": 8}, ValueError, "batch_size: expected at most 7 examples, received 8"),
         ({"seed": 1.5}, TypeError, r"seed: expected an int or a numpy Generator, received 1\.5"),
         ({"seed": None}, TypeError, "seed: expected an int or a numpy Generator, received None"),
         ({"seed": True}, TypeError, "seed: expected an int or a numpy Generator, received True"),
