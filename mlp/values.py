@@ -206,6 +206,7 @@ def _labels(raw: Array, array: object, label: str) -> Iterator[tuple[str, Array]
         yield label, raw
         if raw.dtype.kind != "b":
             yield f"{these} - 1", raw.astype("float64") - 1
+    if raw.dtype.kind not in "OUST":
         return
     try:
         yield f"{these}.astype(int)", raw.astype(int)
