@@ -18,7 +18,7 @@ import pytest
 
 import mlp
 from mlp.exercises import check
-from mlp.exercises.judge import Code, Value
+from mlp.exercises.judge import Both, Code, Value
 from mlp.exercises.table import EXERCISES, SIZES
 
 Answer = Callable[..., Any]
@@ -775,6 +775,52 @@ def test_every_listed_mistake_is_wrong_and_is_the_one_that_is_named(name: str) -
         report = check(name, as_answer(exercise, lambda wrong=wrong, **args: exercise.expected(**args) | wrong(**args)))
         assert not report.ok, words
         assert words in told(report), f"{words}\n{report}"
+
+
+def without_share(args, change):
+    """Backward with biases whose δ lacks 1/n in the weights' gradients, and with a bias's gradient of one's own."""
+    right = backward_bias(*args)
+    lam, n = args[-1], args[0].shape[1]
+    first, second = (n * (right[k] - lam * args[2 + k]) + lam * args[2 + k] for k in (0, 2))
+    return first, change(right[1], n), second, change(right[3], n)
+
+
+def test_two_mistakes_that_undo_each_other_are_not_named() -> None:
+    """The biases are right: δ without 1/n and the mean over the columns. The weights alone are told what is missing."""
+    report = told(check("backward-bias", lambda *args: without_share(args, lambda grad, n: grad)))
+    assert "∂J/∂W1, ∂J/∂W2: 1/n is missing: L is a mean over the examples." in report
+    assert "besides" not in report and "twice" not in report and "∂J/∂b" not in report
+
+
+def test_two_mistakes_are_not_named_where_one_would_change_what_is_right() -> None:
+    """The biases' mean, twice as large: the weights are right, so it is not the loss."""
+    report = told(check("backward-bias", lambda *args: changed(args, lambda z, o: (double(z), double(o)))))
+    assert "∂J/∂b1, ∂J/∂b2: in each case all entries are off by one factor" in report
+    assert "besides" not in report and "the ½ in the loss" not in report
+
+
+def double(delta):
+    return 2 * delta.mean(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_no_pair_is_named_that_would_change_a_right_result(name: str) -> None:
+    """Each pair that the table has, made in some results only: those that are right rule it out."""
+    exercise = EXERCISES[name]
+    assert isinstance(exercise, Code)
+    cases = list(exercise.cases())
+    pairs = [(words, wrong) for words, wrong in exercise.mistakes if isinstance(wrong, Both)]
+    rng = np.random.default_rng(0)
+    for k in rng.permutation(len(pairs))[:12]:
+        words, wrong = pairs[k]
+        right, parts = exercise.expected(**cases[0]), wrong(**cases[0])
+        touched = [part for part in parts if not np.allclose(parts[part], right[part])]
+        for part in touched if len(touched) > 1 else ():
+
+            def results(wrong: Any = wrong, part: str = part, **args: Any) -> dict[str, Any]:
+                return exercise.expected(**args) | {part: wrong(**args)[part]}
+
+            assert words not in told(check(name, as_answer(exercise, results)))
 
 
 @pytest.mark.parametrize("name", CODES)

@@ -27,6 +27,18 @@ LARGEST = 1e300  # a number, not an infinite one, nor a whole number that no flo
 FACTORS = {2.0: "twice", 0.5: "half of"}
 
 
+@dataclass(frozen=True, eq=False)
+class Both:
+    """Two mistakes at once, each of which can be made alone."""
+
+    together: Callable[..., Parts]
+    alone: tuple[Callable[..., Parts], Callable[..., Parts]]
+
+    def __call__(self, **args: Any) -> Parts:
+        """The results that the two change together."""
+        return self.together(**args)
+
+
 @dataclass(frozen=True)
 class Found:
     """One case that ran: its arguments, the results that are expected and those received, and what the latter share.
@@ -49,14 +61,25 @@ class Found:
 
     def is_explained(self, wrong: Callable[..., Parts]) -> bool:
         """Whether a mistake, with all else right, gives exactly these results."""
-        return all(close(self.received[part], value) for part, value in (self.expected | self.of(wrong)).items())
+        parts = self.expected | self.of(wrong)
+        return all(close(self.received[part], value) for part, value in parts.items()) and self.is_possible(wrong)
 
     def is_given(self, wrong: Callable[..., Parts], part: str, turned: bool) -> bool:
         """Whether a mistake gives exactly this one result, or its transpose."""
         value = self.of(wrong).get(part)
         if value is None or (turned and value.ndim != 2):
             return False
-        return close(self.received[part], value.T if turned else value)
+        return close(self.received[part], value.T if turned else value) and self.is_possible(wrong)
+
+    def is_possible(self, wrong: Callable[..., Parts]) -> bool:
+        """Whether no result is right that one of two mistakes would change: they may not undo each other."""
+        changed = (
+            part
+            for one in (wrong.alone if isinstance(wrong, Both) else ())
+            for part, value in self.of(one).items()
+            if not close(value, self.expected[part])
+        )
+        return not any(close(self.received[part], self.expected[part]) for part in changed)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlp.check import evaluate, pull_back
 from mlp.engine import Trace, trace, value_and_grad
-from mlp.exercises.judge import Code, Parts, Value
+from mlp.exercises.judge import Both, Code, Parts, Value
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
 from mlp.ops import OPS, Array
@@ -77,13 +77,13 @@ def _sum(array: Array, axis: int = 1) -> Array:
 
 def _departures(make: Callable[..., Callable[..., Parts]], **places: Choices) -> tuple[Mistake, ...]:
     """All mistakes that are made at one of these places, then those that are made at two."""
-    single = [(words, {place: wrong}) for place, choices in places.items() for words, wrong in choices]
+    single = [(words, {place: wrong}, make(**{place: wrong})) for place in places for words, wrong in places[place]]
     double = [
-        (f"{first.rstrip('.')}; besides, {second}", one | other)
-        for (first, one), (second, other) in combinations(single, 2)
+        (f"{first.rstrip('.')}; besides, {second}", Both(make(**one, **other), (alone, also)))
+        for (first, one, alone), (second, other, also) in combinations(single, 2)
         if one.keys() != other.keys()
     ]
-    return tuple((words, make(**wrong)) for words, wrong in (*single, *double))
+    return (*((words, wrong) for words, _, wrong in single), *double)
 
 
 # --- forward --------------------------------------------------------------------------------------------------------
