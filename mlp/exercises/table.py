@@ -765,13 +765,16 @@ def _columns() -> Iterator[Args]:
         yield {"z": np.random.default_rng(seed).normal(size=(m, 1))}
 
 
+DIAGONAL = "that is its diagonal only: the Jacobian is a matrix (m, m)."
+
 AS_DIAG = Code(
     "Write the Jacobian of h = tanh(z), for one example z (m, 1): the matrix with which Jᵀδ is δ ⊙ φ'(z).",
     "f(z) -> Jacobian",
     _columns,
     lambda z: {"Jacobian": np.diag(_vjp("tanh", [z], np.tanh(z), np.ones_like(z), 0).ravel())},
     (
-        ("that is its diagonal only: the Jacobian is a matrix (m, m).", lambda z: {"Jacobian": 1 - np.tanh(z) ** 2}),
+        (DIAGONAL, lambda z: {"Jacobian": 1 - np.tanh(z) ** 2}),
+        (DIAGONAL, lambda z: {"Jacobian": 1 - np.tanh(z.ravel()) ** 2}),
         (
             "np.diag takes the diagonal out of a matrix, and z is one, (m, 1): ravel() it first.",
             lambda z: {"Jacobian": np.diag(1 - np.tanh(z) ** 2)},
@@ -813,10 +816,8 @@ SOFTMAX_JACOBIAN = Code(
             "softmax is not elementwise: each pᵢ falls when another zⱼ rises, by pᵢpⱼ.",
             lambda z: {"Jacobian": np.diag((_softmax(z) * (1 - _softmax(z))).ravel())},
         ),
-        (
-            "that is its diagonal only: the Jacobian is a matrix (m, m).",
-            lambda z: {"Jacobian": _softmax(z) * (1 - _softmax(z))},
-        ),
+        (DIAGONAL, lambda z: {"Jacobian": _softmax(z) * (1 - _softmax(z))}),
+        (DIAGONAL, lambda z: {"Jacobian": (_softmax(z) * (1 - _softmax(z))).ravel()}),
         (
             "the 1 of 1 − pⱼ belongs to the diagonal only: elsewhere the entry is −pᵢpⱼ.",
             lambda z: {"Jacobian": _softmax(z) @ (1 - _softmax(z)).T},
