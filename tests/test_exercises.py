@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import html
+import inspect
 import math
 import re
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pytest
 
 import mlp
 from mlp.exercises import check
-from mlp.exercises.judge import Code, Value
+from mlp.exercises.judge import Both, Code, Value
 from mlp.exercises.table import EXERCISES, SIZES
 
 Answer = Callable[..., Any]
@@ -249,6 +250,9 @@ WRONG: list[tuple[str, Any, Words]] = [
     ("grad-W1", lambda x, y, W1, W2, lam: grad_W1(x, y, W1, W2, 0) / x.shape[1] + lam * W1, "1/n comes in twice"),
     # the factors of o − y and of λW, alone and together, in each exercise that has them
     ("as-diag", lambda z: 1 - np.tanh(z) ** 2, "that is its diagonal only"),
+    ("as-diag", lambda z: (1 - np.tanh(z) ** 2).ravel(), "has shape (7,), expected (7, 7): that is its diagonal only"),
+    ("as-diag", lambda z: (1 - np.tanh(z) ** 2).T, "that is its diagonal only"),
+    ("softmax-jacobian", lambda z: (softmax(z) * (1 - softmax(z)))[:, 0], "its diagonal only"),
     ("as-diag", lambda z: np.diag(np.tanh(z)[:, 0]), "it has to be φ'(z)"),
     ("as-diag", lambda z: np.diag(1 - np.tanh(z) ** 2), "ravel() it first"),
     ("softmax-jacobian", lambda z: np.diag((softmax(z) * (1 - softmax(z)))[:, 0]), "not elementwise"),
@@ -777,6 +781,52 @@ def test_every_listed_mistake_is_wrong_and_is_the_one_that_is_named(name: str) -
         assert words in told(report), f"{words}\n{report}"
 
 
+def without_share(args, change):
+    """Backward with biases whose δ lacks 1/n in the weights' gradients, and with a bias's gradient of one's own."""
+    right = backward_bias(*args)
+    lam, n = args[-1], args[0].shape[1]
+    first, second = (n * (right[k] - lam * args[2 + k]) + lam * args[2 + k] for k in (0, 2))
+    return first, change(right[1], n), second, change(right[3], n)
+
+
+def test_two_mistakes_that_undo_each_other_are_not_named() -> None:
+    """The biases are right: δ without 1/n and the mean over the columns. The weights alone are told what is missing."""
+    report = told(check("backward-bias", lambda *args: without_share(args, lambda grad, n: grad)))
+    assert "∂J/∂W1, ∂J/∂W2: 1/n is missing: L is a mean over the examples." in report
+    assert "besides" not in report and "twice" not in report and "∂J/∂b" not in report
+
+
+def test_two_mistakes_are_not_named_where_one_would_change_what_is_right() -> None:
+    """The biases' mean, twice as large: the weights are right, so it is not the loss."""
+    report = told(check("backward-bias", lambda *args: changed(args, lambda z, o: (double(z), double(o)))))
+    assert "∂J/∂b1, ∂J/∂b2: in each case all entries are off by one factor" in report
+    assert "besides" not in report and "the ½ in the loss" not in report
+
+
+def double(delta):
+    return 2 * delta.mean(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_no_pair_is_named_that_would_change_a_right_result(name: str) -> None:
+    """Each pair that the table has, made in some results only: those that are right rule it out."""
+    exercise = EXERCISES[name]
+    assert isinstance(exercise, Code)
+    cases = list(exercise.cases())
+    pairs = [(words, wrong) for words, wrong in exercise.mistakes if isinstance(wrong, Both)]
+    rng = np.random.default_rng(0)
+    for k in rng.permutation(len(pairs))[:12]:
+        words, wrong = pairs[k]
+        right, parts = exercise.expected(**cases[0]), wrong(**cases[0])
+        touched = [part for part in parts if not np.allclose(parts[part], right[part])]
+        for part in touched if len(touched) > 1 else ():
+
+            def results(wrong: Any = wrong, part: str = part, **args: Any) -> dict[str, Any]:
+                return exercise.expected(**args) | {part: wrong(**args)[part]}
+
+            assert words not in told(check(name, as_answer(exercise, results)))
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_what_explains_one_case_only_is_not_named(name: str) -> None:
     """In the first or the last case a listed mistake, in the others something else: no cause is named."""
@@ -929,6 +979,79 @@ def tanh_back(h: Any, delta: Any) -> Any:
 
 def slope_times(slope: Any, delta: Any) -> Any:
     return slope.T @ delta[:-1]
+
+
+FLOAT32 = [name for name, answer in SOLUTIONS.items() if callable(answer) and name not in ("checkpointed", "evaluator")]
+
+
+def rounded(value: Any) -> Any:
+    """Float32 for float64, in whatever is handed over or given back."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(rounded, value))
+    return np.asarray(value, "float32") if isinstance(value, float | np.floating | np.ndarray) else value
+
+
+@pytest.mark.parametrize("name", FLOAT32)
+@pytest.mark.parametrize("back", [False, True])
+def test_float32_is_told_by_its_name_and_no_number_twice(name: str, back: bool) -> None:
+    """Results in float32, and such in float64 that were in float32 on the way."""
+
+    def answer(*args: Any) -> Any:
+        results = rounded(SOLUTIONS[name](*args))
+        several = isinstance(results, tuple | list)
+        if back:
+            results = [np.asarray(result, "float64") for result in results] if several else np.asarray(results, float)
+        return results
+
+    answer.__signature__ = inspect.signature(SOLUTIONS[name])  # type: ignore[attr-defined]
+    report = check(name, answer)
+    if not report.ok:  # 3 is 3 in float32 too, and what is as close as it can be is right
+        assert "compute in float64" in told(report) or "compute all of it in float64" in told(report)
+        assert not twice_the_same(told(report))
+
+
+def twice_the_same(text: str) -> list[str]:
+    return [one for one, other in re.findall(r"(\S+), expected (\S+?)[,.;)]?(?= |$)", text) if one == other]
+
+
+def test_a_network_that_runs_in_float32_is_told_so() -> None:
+    report = check("forward", lambda *args: forward(*map(rounded, args)))
+    assert not report.ok and "o: it is float32" in told(report) and "compute in float64" in told(report)
+    assert check("forward", lambda *args: forward(*(value.astype("float64") for value in args))).ok
+
+
+@pytest.mark.parametrize("off", [1e-6, 3e-6, 2e-5, 4e-5, 1e-4, 0.01])
+@pytest.mark.parametrize("name", ["forward", "grad-W1", "rows", "objective", "long-way"])
+def test_no_number_is_told_twice(name: str, off: float) -> None:
+    """However little one entry, or all of them, are off."""
+    for only in (False, True):
+
+        def results(only: bool = only, **args: Any) -> dict[str, Any]:
+            right = {part: np.array(value, float) for part, value in EXERCISES[name].expected(**args).items()}
+            for value in right.values():
+                value[(np.unravel_index(np.abs(value).argmax(), value.shape),) if only and value.ndim else ...] *= (
+                    1 + off
+                )
+            return right
+
+        report = check(name, as_answer(EXERCISES[name], results))
+        assert not report.ok and not twice_the_same(told(report)) and "is 1 times" not in told(report), str(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("objective", lambda o, y, W1, W2, lam: (np.abs(o - y).mean(), *objective(o, y, W1, W2, lam)[1:])),
+        ("evaluator", lambda equations: 1 + len(equations)),
+        ("long-way", lambda x, w: float(np.sum(w))),
+        ("bytes", lambda widths, n: (count_bytes(widths, n)[0] + n, count_bytes(widths, n)[1])),
+    ],
+)
+def test_a_wrong_number_is_told_beside_the_right_one(name: str, answer: Any) -> None:
+    """Every number is another one times some factor, so that says nothing."""
+    report = told(check(name, answer))
+    assert re.search(r": received [−\d.]+, expected [−\d.]+\.", report), report
+    assert "factor" not in report and not twice_the_same(report)
 
 
 def test_an_error_comes_with_the_line_that_raised_it() -> None:

@@ -24,20 +24,33 @@ Parts = dict[str, Any]
 WIDTH = 74  # columns, as the book's code has
 RELATIVE = 1e-7  # in float64 the same formula in another order is off by 1e-15, a centred difference by 1e-10
 LARGEST = 1e300  # a number, not an infinite one, nor a whole number that no float can hold
+NEAR = 1e-5  # more than what float32 rounds, less than a centred difference of a common nudge is off by
 FACTORS = {2.0: "twice", 0.5: "half of"}
+
+
+@dataclass(frozen=True, eq=False)
+class Both:
+    """Two mistakes at once, each of which can be made alone."""
+
+    together: Callable[..., Parts]
+    alone: tuple[Callable[..., Parts], Callable[..., Parts]]
+
+    def __call__(self, **args: Any) -> Parts:
+        """The results that the two change together."""
+        return self.together(**args)
 
 
 @dataclass(frozen=True)
 class Found:
-    """One case that ran: its arguments, the results that are expected and those received, and what the latter share.
+    """One case that ran: its arguments, the results that are expected and those received, and what the latter are.
 
-    ``shared`` has, for a result that is no array of its own, the words that say so.
+    ``kinds`` has, for a result that is no array of its own or no float64, the words that say so.
     """
 
     args: dict[str, Any]
     expected: Parts
     received: Parts
-    shared: dict[str, str]
+    kinds: dict[str, str]
     _made: dict[Callable[..., Parts], Parts] = field(default_factory=dict)
 
     def of(self, wrong: Callable[..., Parts]) -> Parts:
@@ -49,14 +62,25 @@ class Found:
 
     def is_explained(self, wrong: Callable[..., Parts]) -> bool:
         """Whether a mistake, with all else right, gives exactly these results."""
-        return all(close(self.received[part], value) for part, value in (self.expected | self.of(wrong)).items())
+        parts = self.expected | self.of(wrong)
+        return all(close(self.received[part], value) for part, value in parts.items()) and self.is_possible(wrong)
 
     def is_given(self, wrong: Callable[..., Parts], part: str, turned: bool) -> bool:
         """Whether a mistake gives exactly this one result, or its transpose."""
         value = self.of(wrong).get(part)
         if value is None or (turned and value.ndim != 2):
             return False
-        return close(self.received[part], value.T if turned else value)
+        return close(self.received[part], value.T if turned else value) and self.is_possible(wrong)
+
+    def is_possible(self, wrong: Callable[..., Parts]) -> bool:
+        """Whether no result is right that one of two mistakes would change: they may not undo each other."""
+        changed = (
+            part
+            for one in (wrong.alone if isinstance(wrong, Both) else ())
+            for part, value in self.of(one).items()
+            if not close(value, self.expected[part])
+        )
+        return not any(close(self.received[part], self.expected[part]) for part in changed)
 
 
 @dataclass(frozen=True)
@@ -207,7 +231,7 @@ class Code:
             return nothing, ["your function returns nothing: is `return` missing?"]
         parts, complaints = self._named(result, list(expected))
         arrays, wrong = self._arrays(parts)
-        return Found(args, expected, arrays, _shared(given, parts)), complaints or wrong
+        return Found(args, expected, arrays, _kinds(given, parts)), complaints or wrong
 
     def _named(self, result: Any, names: Sequence[str]) -> tuple[Parts, list[str]]:
         """The results by name; or why there are not as many as are asked for."""
@@ -267,7 +291,7 @@ class Code:
         for part in wrong:
             having = [other for other in found if part in other.expected]  # some lists are longer in one case
             named = self._part(part, found) if len(having) == len(found) else None
-            words = whole or named or case.shared.get(part) or _generic(part, having, case)
+            words = whole or named or case.kinds.get(part) or _generic(part, having, case)
             told = _sizes(case.received[part], case.expected[part].shape) + words
             by_words.setdefault(told, []).append(part)
         return [f"{', '.join(parts)}: {words}" for words, parts in by_words.items()]
@@ -387,8 +411,8 @@ def close(answer: Array, expected: Array) -> bool:
     return bool(size < np.inf and np.abs(answer - expected).max(initial=0.0) <= RELATIVE * max(size, 1e-3))
 
 
-def _shared(given: Mapping[str, Any], parts: Parts) -> dict[str, str]:
-    """For each result that is no array of its own, what it is instead."""
+def _kinds(given: Mapping[str, Any], parts: Parts) -> dict[str, str]:
+    """For each result that is no array of its own, or has fewer digits than float64, what it is instead."""
     found: dict[str, str] = {}
     for part, value in parts.items():
         others = [other for other in parts if other != part and _overlap(value, parts[other])]
@@ -401,6 +425,9 @@ def _shared(given: Mapping[str, Any], parts: Parts) -> dict[str, str]:
         arguments = [name for name, argument in given.items() if _overlap(value, argument)]
         if arguments and not others:
             found[part] = f"it is the argument {arguments[0]} itself, or a part of it: nothing was computed."
+        dtype = str(getattr(value, "dtype", ""))
+        if dtype in ("float32", "float16") and part not in found:
+            found[part] = f"it is {dtype}, which has too few digits to be compared: compute in float64."
     return found
 
 
@@ -444,20 +471,36 @@ def _generic(part: str, found: list[Found], case: Found) -> str:
         if answer.size == expected.size > 1 and close(answer.reshape(expected.shape), expected):
             return "the numbers are right; keep both axes (in sums, keepdims=True)."
         return "no one-dimensional arrays here: a column is (m, 1)." if answer.ndim == 1 else "compare the sizes."
-    if not any(other.received[part].any() for other in found):
+    place = np.unravel_index(int(np.abs(answer - expected).argmax()), expected.shape)
+    received, wanted = _apart(float(answer[place]), float(expected[place]))
+    pairs = [(other.received[part], other.expected[part]) for other in found]
+    if all(
+        one.shape == other.shape and np.abs(one - other).max() <= NEAR * np.abs(other).max() for one, other in pairs
+    ):
+        where = f"received {received}, expected {wanted}"
+        return f"it is right to a few digits only ({where}), as after float32: compute all of it in float64."
+    if not any(one.any() for one, _ in pairs):
         return "it is 0 throughout."
     telling = [other for other in found if other.expected[part].any() or other.received[part].any()]  # 0 is any times 0
     factors = [_factor(other.received[part], other.expected[part]) for other in telling]
-    if all(factors):
-        return _scaled([float(factor or 0) for factor in factors], telling)
+    known = _scaled([float(factor or 0) for factor in factors], telling, expected.size == 1) if all(factors) else None
+    if known:
+        return known
     wrong = ~np.isclose(answer, expected, rtol=RELATIVE, atol=RELATIVE * max(float(np.abs(expected).max()), 1e-3))
-    place = np.unravel_index(int(np.abs(answer - expected).argmax()), expected.shape)
-    received = f"{number(float(answer[place]), 6)}, expected {number(float(expected[place]), 6)}"
-    if not expected.shape:
-        return f"not right: {received}."
+    if expected.size == 1:
+        return f"received {received}, expected {wanted}."
     where = f"[{', '.join(map(str, place))}]"
     counted = f"{int(wrong.sum())} of {answer.size} entries are" if wrong.sum() > 1 else "1 entry is"
-    return f"{counted} not right; the farthest off is {where}, counted from 0 as in NumPy: {received}."
+    return (
+        f"{counted} not right; the farthest off is {where}, counted from 0 as in NumPy: {received}, expected {wanted}."
+    )
+
+
+def _apart(one: float, other: float, digits: int = 6) -> tuple[str, str]:
+    """Two numbers with so many digits that they are not written alike, if they differ at all."""
+    while digits < 17 and number(one, digits) == number(other, digits):
+        digits += 1
+    return number(one, digits), number(other, digits)
 
 
 def _factor(answer: Array, expected: Array) -> float | None:
@@ -469,19 +512,24 @@ def _factor(answer: Array, expected: Array) -> float | None:
     return factor if factor and close(answer, factor * expected) else None
 
 
-def _scaled(factors: list[float], found: list[Found]) -> str:
-    """How a result is told that is right but for a factor in each case."""
+def _scaled(factors: list[float], found: list[Found], is_number: bool) -> str | None:
+    """How a result is told that is right but for a factor in each case; a number always is, so it needs a known one."""
+    if is_number and len(found) == 1:
+        return None
     if max(factors) - min(factors) <= RELATIVE * max(map(abs, factors)):
         if abs(factors[0] + 1) < 1e-6:
             return "it has the wrong sign."
         known = next((words for value, words in FACTORS.items() if abs(factors[0] - value) < 1e-6), None)
-        what = known or f"{number(factors[0])} times"
-        return f"it is {what} what it should be, in every entry and case: look for a factor too many, or one forgotten."
+        what = known or f"{_apart(factors[0], 1.0, 4)[0]} times"
+        every = "every case" if is_number else "every entry and case"
+        return f"it is {what} what it should be, in {every}: look for a factor too many, or one forgotten."
     for name in _quantities(found[0].args) if len(found) > 1 else ():
         sizes = [_quantities(case.args).get(name, 0.0) for case in found]
         for power, words in ((1, "multiplied"), (-1, "divided")):
             if all(size and abs(f * size**-power - 1) < 1e-6 for f, size in zip(factors, sizes, strict=True)):
                 return f"it is what it should be, {words} by {name}: look for where that comes in, or should."
+    if is_number:
+        return None
     told = ", ".join(number(factor) for factor in factors)
     return f"in each case all entries are off by one factor, {told}: compare these with what the cases are called with."
 

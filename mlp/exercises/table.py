@@ -15,7 +15,7 @@ import numpy as np
 
 from mlp.check import evaluate, pull_back
 from mlp.engine import Trace, trace, value_and_grad
-from mlp.exercises.judge import Code, Parts, Value
+from mlp.exercises.judge import Both, Code, Parts, Value
 from mlp.graph import Equation, Graph, Variable
 from mlp.networks import network
 from mlp.ops import OPS, Array
@@ -77,13 +77,13 @@ def _sum(array: Array, axis: int = 1) -> Array:
 
 def _departures(make: Callable[..., Callable[..., Parts]], **places: Choices) -> tuple[Mistake, ...]:
     """All mistakes that are made at one of these places, then those that are made at two."""
-    single = [(words, {place: wrong}) for place, choices in places.items() for words, wrong in choices]
+    single = [(words, {place: wrong}, make(**{place: wrong})) for place in places for words, wrong in places[place]]
     double = [
-        (f"{first.rstrip('.')}; besides, {second}", one | other)
-        for (first, one), (second, other) in combinations(single, 2)
+        (f"{first.rstrip('.')}; besides, {second}", Both(make(**one, **other), (alone, also)))
+        for (first, one, alone), (second, other, also) in combinations(single, 2)
         if one.keys() != other.keys()
     ]
-    return tuple((words, make(**wrong)) for words, wrong in (*single, *double))
+    return (*((words, wrong) for words, _, wrong in single), *double)
 
 
 # --- forward --------------------------------------------------------------------------------------------------------
@@ -765,13 +765,16 @@ def _columns() -> Iterator[Args]:
         yield {"z": np.random.default_rng(seed).normal(size=(m, 1))}
 
 
+DIAGONAL = "that is its diagonal only: the Jacobian is a matrix (m, m)."
+
 AS_DIAG = Code(
     "Write the Jacobian of h = tanh(z), for one example z (m, 1): the matrix with which Jᵀδ is δ ⊙ φ'(z).",
     "f(z) -> Jacobian",
     _columns,
     lambda z: {"Jacobian": np.diag(_vjp("tanh", [z], np.tanh(z), np.ones_like(z), 0).ravel())},
     (
-        ("that is its diagonal only: the Jacobian is a matrix (m, m).", lambda z: {"Jacobian": 1 - np.tanh(z) ** 2}),
+        (DIAGONAL, lambda z: {"Jacobian": 1 - np.tanh(z) ** 2}),
+        (DIAGONAL, lambda z: {"Jacobian": 1 - np.tanh(z.ravel()) ** 2}),
         (
             "np.diag takes the diagonal out of a matrix, and z is one, (m, 1): ravel() it first.",
             lambda z: {"Jacobian": np.diag(1 - np.tanh(z) ** 2)},
@@ -813,10 +816,8 @@ SOFTMAX_JACOBIAN = Code(
             "softmax is not elementwise: each pᵢ falls when another zⱼ rises, by pᵢpⱼ.",
             lambda z: {"Jacobian": np.diag((_softmax(z) * (1 - _softmax(z))).ravel())},
         ),
-        (
-            "that is its diagonal only: the Jacobian is a matrix (m, m).",
-            lambda z: {"Jacobian": _softmax(z) * (1 - _softmax(z))},
-        ),
+        (DIAGONAL, lambda z: {"Jacobian": _softmax(z) * (1 - _softmax(z))}),
+        (DIAGONAL, lambda z: {"Jacobian": (_softmax(z) * (1 - _softmax(z))).ravel()}),
         (
             "the 1 of 1 − pⱼ belongs to the diagonal only: elsewhere the entry is −pᵢpⱼ.",
             lambda z: {"Jacobian": _softmax(z) @ (1 - _softmax(z)).T},

@@ -156,12 +156,20 @@ def test_no_number_is_misread_however_it_is_typed(reads: Callable[..., Any]) -> 
         ("-2^2", -4, -4),
         ("1,5e3", 1500, 1500),
         ("２５", 25, 25),
+        ("1,000 000", "may be", None),
+        ("1,000 x 2", "may be", 2000),
+        ("8x64 X 64", 32768, 32768),
+        ("10x5", 50, 50),
+        ("2 x 1 000", 2000, 2000),
+        ("1 000x2", 2000, 2000),
+        ("1 000 + 1_000'", "is no number", None),
+        ("1\u202f234\u202f567,5", 1234567.5, 1234567.5),
     ],
 )
-def test_commas_fractions_and_products(reads: Callable[..., Any], text: str, number: Any, whole: float) -> None:
+def test_commas_fractions_and_products(reads: Callable[..., Any], text: str, number: Any, whole: float | None) -> None:
     told = reads(text)
     assert number in told["reason"] if isinstance(number, str) else told == {"number": number}
-    assert reads(text, True) == {"number": whole}
+    assert "is no number" in reads(text, True)["reason"] if whole is None else reads(text, True) == {"number": whole}
 
 
 @pytest.mark.parametrize(
@@ -183,6 +191,8 @@ def test_commas_fractions_and_products(reads: Callable[..., Any], text: str, num
             "1/",
             "0/0",
         ),
+        *("0x10", "0X1F", "2*0x10", "00x10", "0b1", "1 234.5 678", "1 234'567", "1234 567", "0 125", "1e-1 000"),
+        *("01,000", "01,5", "00,125", "1.000 000", "1 000 00", "1,5 000", "5x", "1.x5", "2x.5"),
         *("(" * 190, "(" * 100_000, "[]", "1;2", "`1`", "1 2", "e5"),
     ],
 )
@@ -233,6 +243,17 @@ def test_several_numbers_each_have_their_reason_and_a_tolerance(opens: Opens) ->
         ("", "()", "x: Write a shape"),
         ("784.5, 64", "()", "x: Write a shape"),
         ("-784, 64", "()", "x: Write a shape"),
+        ("784,064", "()", "x: Write a shape"),
+        ("0, 64", "()", "x: Write a shape"),
+        ("(1,000, 3)", "()", "x: Write a shape"),
+        ("1 000, 3", "()", "x: Write a shape"),
+        ("1,000×3", "()", "x: Write a shape"),
+        ("(1,234, 3)", "()", "x: Write a shape"),
+        ("1 234, 3", "()", "x: Write a shape"),
+        ("3 × 1,234", "()", "x: Write a shape"),
+        ("0x10", "()", "x: Write a shape"),
+        ("784x64", "()", "✓ Right."),
+        ("(10,256)", "()", "✗ Not yet.\nx: (10, 256): the rows and the columns are not right."),
     ],
 )
 def test_shapes(opens: Opens, x: str, scalar: str, said: str) -> None:

@@ -370,7 +370,7 @@ function readNumber(text, isWhole = false) {
   };
   const digits = (token) => {
     const [, plain, exponent = ""] = /^([\d.,]+)(e.+)?$/i.exec(token) ?? [];
-    if (!plain) refuse("is no number");
+    if (!plain || /^0\d.*,/.test(plain)) refuse("is no number");
     const isOneGroup = /^[1-9]\d{0,2},\d{3}$/.test(plain);
     if (isOneGroup && !isWhole) refuse(`may be ${plain.replace(",", "")} or ${plain.replace(",", ".")}: write it without a comma`);
     const mark = isOneGroup || BY_COMMAS.test(plain) ? "," : BY_POINTS.test(plain) ? "." : null;
@@ -397,8 +397,11 @@ const BY_POINTS = /^[1-9]\d{0,2}((\.\d{3}){2,}|(\.\d{3})+,\d*)$/;
 function plainSum(text) {
   const digits = text.replace(/[⁻⁰¹²³⁴-⁹]+/g, "^($&)").replace(/[¼-¾]/g, "($&)").normalize("NFKC");
   const signs = digits.replace(/[−–]/g, "-").replace(/[×·⋅]/g, "*").replace(/[⁄÷]/g, "/").replace(/\*\*/g, "^");
-  return signs.replace(/(\d)\s*x\s*(?=\d)/gi, "$1*").replace(/(\d)[ '’_](?=\d{3}(?!\d))/g, "$1");
+  const whole = signs.replace(/[\d.,]+(e[+-]?\d+)?([ '’_][\d.,]+)+/gi, (text) => (BY_SPACES.test(text) ? text.replace(/[ '’_]/g, "") : text));
+  return whole.replace(/([\d.,]*\d)\s*x\s*(?=\d)/gi, (text, number) => (/^0+x$/i.test(text) ? text : `${number}*`)); // 0x10 is no product
 }
+
+const BY_SPACES = /^[1-9]\d{0,2}([ '’_])\d{3}(\1\d{3})*([.,]\d*)?$/;
 
 /** A number as text that reads back to the same number. */
 function exactText(number) {

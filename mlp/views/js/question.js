@@ -70,9 +70,11 @@ function readAnswer({ shape }, text) {
     const { number, reason } = readNumber(text);
     return reason ? { problem: reason } : { answer: [number] };
   }
-  const inside = /^\s*([([]?)\s*(\d+(?:\s*[\s,;×x*]\s*\d+)*)?\s*,?\s*[)\]]?\s*$/.exec(text);
-  if (!inside || !(inside[1] || inside[2])) return { problem: "Write a shape such as (5, 2), or () for a single number." };
-  return { answer: (inside[2]?.match(/\d+/g) ?? []).map(Number) };
+  const inside = /^\s*([([]?)\s*([1-9]\d*(?:\s*[\s,;×x*]\s*[1-9]\d*)*)?\s*,?\s*[)\]]?\s*$/.exec(text);
+  const sizes = inside?.[2] ?? "";
+  const isGrouped = /\d[,\s]\d{3}(?!\d)/.test(sizes) && new Set(sizes.match(/\D+/g)).size > 1; // (1,234, 3)
+  if (isGrouped || !(inside?.[1] || sizes)) return { problem: "Write a shape such as (5, 2), or () for a single number." };
+  return { answer: (sizes.match(/\d+/g) ?? []).map(Number) };
 }
 
 /** Why an answer is wrong; nothing if it is right. */
