@@ -317,7 +317,7 @@ MATRIX = np.arange(6.0).reshape(2, 3) + 0.5
         (("relu", [MATRIX, MATRIX], 0), ValueError, "inputs: relu expected 1, received 2"),
         (("relu", [MATRIX.astype("float32")], 0), TypeError, r"inputs\[0\]: expected a float64 array, received dtype"),
         (("relu", [MATRIX.tolist()], 0), TypeError, r"inputs\[0\]: expected a float64 array, received list"),
-        (("matmul", [MATRIX, MATRIX], 0), ValueError, r"expected the second factor to have as many rows.*\(2, 3\)"),
+        (("matmul", [MATRIX, MATRIX], 0), ValueError, r"expected the second factor to have 3 rows.*\(2, 3\)"),
         (("l2", [MATRIX], 0), ValueError, "attrs: expected weight_decay, received none"),
         (("relu", [MATRIX], 0, {"slope": 1}), ValueError, "attrs: expected none, received slope"),
         (("cross_entropy", [MATRIX, one_hot(np.random.default_rng(0), 2, 3)], 1), ValueError, "no derivative"),
@@ -652,7 +652,7 @@ def test_a_vjp_is_checked_at_any_size(op: str, size: float) -> None:
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])
-@pytest.mark.parametrize(("name", "z"), [("tanh", 25.0), ("sigmoid", 45.0), ("gelu", -9.0), ("relu", 1e-6)])
+@pytest.mark.parametrize(("name", "z"), [("tanh", 25.0), ("sigmoid", 45.0), ("relu", 1e-6)])
 def test_a_rule_is_not_measured_where_rounding_or_a_corner_hides_what_it_does(
     name: str, z: float, factor: float
 ) -> None:

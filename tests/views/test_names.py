@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,10 @@ def test_both_places_are_named_and_what_is_said_helps() -> None:
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_the_build_is_warned_and_so_fails(same: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_build_is_warned_and_so_fails(same: bool, tmp_path: Path) -> None:
     class App:
+        outdir = tmp_path
+
         def add_js_file(self, name: str, **more: str) -> None:
             pass
 

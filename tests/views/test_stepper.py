@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,8 +69,10 @@ def test_the_island_holds_what_the_widget_holds() -> None:
     ET.fromstring(told["svg"])
 
 
-def test_a_page_says_once_how_to_read_the_picture() -> None:
+def test_a_page_says_once_how_to_read_the_picture(tmp_path: Path) -> None:
     class App:
+        outdir = tmp_path
+
         def add_js_file(self, name: str, **more: str) -> None:
             pass
 
