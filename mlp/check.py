@@ -170,7 +170,8 @@ def check_gradients(
     tolerance : float
         Relative.
     max_entries : int
-        At most so many entries of each parameter, drawn at random where there are more: five forward passes each.
+        At most so many entries of each parameter, drawn at random where there are more: five forward passes each, and
+        more where an entry is hard to measure.
     seed : int
         For that draw.
 
