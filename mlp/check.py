@@ -246,6 +246,9 @@ def _rounding(
         moved = {name: a if name in fixed else np.asarray(a * (1 + half_a_digit[name])) for name, a in given.items()}
         for name, distance in apart(value_and_grad(double, moved)[1]).items():
             amplified[name] = max(amplified[name], distance)
+    if fixed:  # labels of 1: beside them a difference such as p - y is known to a digit of 1, however small it is
+        digit = float(np.finfo(np.float32).eps) / largest
+        amplified = {name: max(distance, digit) for name, distance in amplified.items()}
     is_rounding = {name: ROUNDING < distance <= AMPLIFIED * amplified[name] for name, distance in distances.items()}
     return {name: nan if is_rounding[name] else distance for name, distance in distances.items()}
 
@@ -302,6 +305,8 @@ class _Nudged:
         _, gradients = self._run(self.values)
         self._gradients = {name: gradient.copy() for name, gradient in gradients.items()}
         self._still: dict[str, bool] = {}
+        # Probabilities add up to 1: of labels' losses J has no digit that is smaller beside 1, however small it is.
+        self._least = float(any(graph.table[e.op].requires for e in graph.equations))
 
     def check(self, name: str, index: tuple[int, ...]) -> tuple[_Finding, Corner | None]:
         """What differences say of one entry; and the corner, if it is at one."""
@@ -397,7 +402,7 @@ class _Nudged:
         else:
             return None, CORNER if all(isfinite(point.J) for point in near.values()) else OVERFLOW
         # What the subtraction costs even where the two agree by luck.
-        rounding = cost * float(np.finfo(np.float64).eps) * max(abs(point.J) for point in points) / h
+        rounding = cost * float(np.finfo(np.float64).eps) * max(self._least, *(abs(point.J) for point in points)) / h
         return _Difference((4 * narrow - wide) / 3, max(abs(narrow - wide), rounding, bend), rounding, h), ""
 
     def _at(self, name: str, index: tuple[int, ...], w: float) -> _Point:

@@ -239,6 +239,15 @@ def test_a_wrong_rule_next_to_a_corner_is_still_wrong() -> None:
 # --- the report -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("margin", [0.0, 5.0, 10.0, 15.0, 17.0, 20.0, 25.0, 40.0])
+def test_a_sure_answer_in_float32_is_not_called_wrong(margin: float) -> None:
+    """With a large margin p is 1 in float32, and p - y is 0 where float64 has some digits left."""
+    g = network([1, 3], 2, loss="cross_entropy", dtype="float32")
+    values = {"x": np.ones((1, 2)), "W1": np.array([[margin], [0.0], [0.0]]), "y": np.eye(3)[:, [0, 0]]}
+    report = check_gradients(g, {name: array.astype("float32") for name, array in values.items()})
+    assert "WRONG" not in str(report)
+
+
 @pytest.mark.parametrize("size", [5, 10, 13, 14, 16, 20, 30, 40])
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "gelu"])

@@ -501,10 +501,15 @@ function difference(graph, values, name, index) {
   const at = { w, J: here[graph.objective].data[0] };
   const [below, above] = [w - reach, w + reach].map((number) => nudged(graph, here, name, index, number));
   const corner = below.leaves || above.leaves;
-  const doubt = corner || (below.isBeside && above.isBeside) ? (Number.EPSILON * Math.abs(at.J)) / reach : Infinity;
+  const doubt = corner || (below.isBeside && above.isBeside) ? (Number.EPSILON * Math.max(leastOf(graph), Math.abs(at.J))) / reach : Infinity;
   const plain = { slope: slopeOf(below, above), doubt };
   const found = Number.isFinite(doubt) ? plain : [...SCALES, ...SMALLER].reduce((found, scale) => found ?? slopes(graph, here, name, index, at, scale * reach), null);
   return { ...(found ?? plain), left: slopeOf(below, at), right: slopeOf(at, above), corner };
+}
+
+/** Probabilities add up to 1: of labels' losses J has no digit that is smaller beside 1, however small it is. */
+function leastOf({ equations }) {
+  return equations.some(({ op }) => OPS[op].requires) ? 1 : 0;
 }
 
 /**
@@ -522,7 +527,7 @@ function slopes(graph, here, name, index, at, h) {
   const [narrow, wide, cost] = other
     ? [slopeOf(other[0], one), slopeOf(last, two), 1]
     : [2 * slopeOf(at, one) - slopeOf(at, two), 2 * slopeOf(at, two) - slopeOf(at, last), 4];
-  const rounding = (cost * Number.EPSILON * Math.max(...[at, one, two, last].map(({ J }) => Math.abs(J)))) / h; // of the subtraction
+  const rounding = (cost * Number.EPSILON * Math.max(leastOf(graph), ...[at, one, two, last].map(({ J }) => Math.abs(J)))) / h; // of the subtraction
   return { slope: (4 * narrow - wide) / 3, doubt: Math.max(Math.abs(narrow - wide), rounding), rounding, h };
 }
 
